@@ -1,0 +1,72 @@
+# Two commands for a fresh machine with any Node, npm, make and git:
+#   make backup SRC=/home DEST=/mnt/backup
+#   make test
+
+# What `make backup` saves, and where to. The defaults only try it out on this folder.
+SRC ?= $(CURDIR)
+DEST ?= $(HOME)/lbs-backup
+
+# The pinned Node and the tools come first, so that an old Node on the machine does not matter.
+export PATH := $(CURDIR)/node_modules/node/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+
+SOURCES := $(shell find src -name '*.ts')
+FORMATTED := src test .oxlintrc.json package.json tsconfig.json
+# Written by npm itself at the end of an installation.
+INSTALLED := node_modules/.package-lock.json
+BUILT := dist/.built
+
+.PHONY: all backup test check lint format format-check man-lint type-check test-slow install clean
+
+all: $(BUILT)
+
+# --ignore-scripts would leave out the pinned Node, which comes by one.
+$(INSTALLED): package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# Its own stamp, because tsc writes files even when it finds mistakes.
+$(BUILT): $(INSTALLED) $(SOURCES) tsconfig.json
+	tsc -p tsconfig.json
+	@touch $@
+
+backup: $(BUILT)
+	mkdir -p "$(DEST)"
+	bin/lbs --dest="$(DEST)" --exclude="$(DEST)" "$(SRC)" || [ $$? -eq 3 ]
+	@name=$$(bin/lbs list --store="$(DEST)" --json | sed -n 's/.*"id":"\([^"]*\)".*/\1/p' | tail -n 1); \
+	printf '\nSnapshot: %s\n' "$$name"; \
+	printf 'Check it:   (cd "%s" && sha1sum -c snapshot-%s.sha1sums)\n' "$(DEST)" "$$name"; \
+	printf 'Restore it: "%s/bin/lbs" restore --store="%s" %s "%s"\n' \
+		"$(CURDIR)" "$(DEST)" "$$name" "$(HOME)/lbs-restored"
+
+# Ends with the line `N passed, N failed`.
+test: $(INSTALLED)
+	@test/helpers/system-packages
+	@$(MAKE) --no-print-directory check
+	@node test/helpers/run-tests.ts
+
+check: $(BUILT) type-check lint format-check man-lint
+
+type-check: $(INSTALLED)
+	tsc -p test
+
+lint: $(INSTALLED)
+	oxlint --type-aware --quiet src test
+
+format: $(INSTALLED)
+	prettier --log-level=warn --write $(FORMATTED)
+
+format-check: $(INSTALLED)
+	prettier --log-level=warn --check $(FORMATTED)
+
+man-lint:
+	mandoc -T lint -W warning man/*.[157]
+
+# Take long or much room: run by hand, not by CI. Targets for measurements (bench) belong here too.
+test-slow: $(BUILT)
+	@node test/helpers/run-tests.ts --config test/slow/ava.config.js
+
+install: $(BUILT)
+	npm install --global --no-audit --no-fund --loglevel=error .
+
+clean:
+	rm -rf dist node_modules

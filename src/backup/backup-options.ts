@@ -1,0 +1,68 @@
+/** What a backup is asked to do, and what it says it did: the library's and the CLI's contract. */
+import type { Report } from '../report.ts';
+import type { BytePath } from '../std/byte-path.ts';
+
+export type BackupOptions = {
+  /** The store, a directory that exists. */
+  readonly store: string;
+  /** Directory of the local database and stat cache; default: the store. */
+  readonly localdb?: string;
+  readonly scheme?: string;
+  /** Paths as a person gave them: all absolute or all relative to the working directory. */
+  readonly paths: readonly BytePath[];
+  readonly excludes?: readonly BytePath[];
+  readonly includes?: readonly BytePath[];
+  /** Shell command between tar and file; default `zstd -c`. */
+  readonly filter?: string;
+  /** Extension of filtered segments; default: the one that goes with `filter`. */
+  readonly filterExtension?: string;
+  /** Reverse filters by extension (`.xyz` -> command), besides the built-in ones. */
+  readonly unfilters?: ReadonlyMap<string, string>;
+  /** Shell command that signs the descriptor. */
+  readonly signatureFilter?: string;
+  /** File with an OpenPGP secret key that signs the descriptor. */
+  readonly signKey?: string;
+  readonly fullMetadata?: boolean;
+  /** Read every file again, whatever the stat cache says. */
+  readonly rebuildStatcache?: boolean;
+  /** Percentage (0 to 100) of unchanged files to read again in this run. */
+  readonly rereadPercent?: number;
+  readonly oneFileSystem?: boolean;
+  /** Leave out the contents of directories that hold an entry of such a name. */
+  readonly excludeIfPresent?: readonly Buffer[];
+  /** Leave out the contents of directories tagged by CACHEDIR.TAG. */
+  readonly excludeCaches?: boolean;
+  /** Size a segment should have after the filter, in bytes. */
+  readonly segmentSizeBytes?: number;
+  /** Report what would be done; change neither store nor local state. */
+  readonly dryRun?: boolean;
+  readonly report?: Report;
+  readonly signal?: AbortSignal;
+};
+
+export type BackupSummary = {
+  /** Name of the new snapshot; undefined for a dry run. */
+  readonly snapshot: string | undefined;
+  readonly dryRun: boolean;
+  readonly entries: number;
+  readonly directories: number;
+  readonly files: number;
+  /** Files whose path was not in the snapshot before (all of them, without a stat cache). */
+  readonly filesNew: number;
+  readonly filesChanged: number;
+  readonly filesUnchanged: number;
+  /** Sum of the sizes of all regular files. */
+  readonly bytes: number;
+  /** Bytes of content that were read. */
+  readonly bytesRead: number;
+  /** Bytes of content and metadata put into segments, before the filter. */
+  readonly bytesAdded: number;
+  /** Bytes of data content (without metadata) put into segments, before the filter. */
+  readonly dataBytesAdded: number;
+  /** Bytes added to the store: segments after the filter, checksums files, descriptor. */
+  readonly bytesStored: number;
+  readonly segmentsStored: number;
+  /** Warnings about source entries; more than 0 means exit 3. */
+  readonly warnings: number;
+  readonly durationS: number;
+};

@@ -1,0 +1,61 @@
+/**
+ * Gives the event loop its turn during long synchronous stretches (signals, filters that have
+ * ended, the progress display), and ends the run tidily when it is to be interrupted.
+ */
+import { setImmediate } from 'node:timers/promises';
+import { LbsError } from '../errors.ts';
+import type { Report } from '../report.ts';
+import type { SourceEntry } from '../sources/source.ts';
+import type { BytePath } from '../std/byte-path.ts';
+
+/** Often enough for a display and for Ctrl-C, rare enough to cost nothing. */
+const INTERVAL_MS = 50;
+
+type Counts = { readonly files: number; readonly bytes: number };
+
+export class Breather {
+  readonly #report: Report;
+  readonly #signal: AbortSignal | undefined;
+  readonly #totals: Counts | undefined;
+  #counts: Counts = { files: 0, bytes: 0 };
+  #path: BytePath | undefined;
+  #last = performance.now();
+
+  constructor(report: Report, signal: AbortSignal | undefined, totals: Counts | undefined) {
+    this.#report = report;
+    this.#signal = signal;
+    this.#totals = totals;
+  }
+
+  /** Takes the live counts to report. */
+  watch(counts: Counts): void {
+    this.#counts = counts;
+  }
+
+  /** True when a turn is due; remembers where the run is. */
+  isDue(entry: SourceEntry): boolean {
+    if (performance.now() - this.#last < INTERVAL_MS) return false;
+    this.#path = entry.path;
+    return true;
+  }
+
+  /** Gives a turn if one is due. @throws {LbsError} interrupted */
+  async breathe(): Promise<void> {
+    const now = performance.now();
+    if (now - this.#last < INTERVAL_MS) return;
+    this.#last = now;
+    await setImmediate();
+    this.checkInterrupted();
+    const { files, bytes } = this.#counts;
+    const totals = { totalFiles: this.#totals?.files, totalBytes: this.#totals?.bytes };
+    this.#report({ type: 'progress', progress: { files, bytes, ...totals, path: this.#path } });
+  }
+
+  /** @throws {LbsError} interrupted */
+  checkInterrupted(): void {
+    if (this.#signal?.aborted !== true) return;
+    throw new LbsError('interrupted', 'interrupted: no snapshot was made', {
+      hint: 'what was stored so far is used by the next run of the same command',
+    });
+  }
+}

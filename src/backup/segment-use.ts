@@ -1,0 +1,112 @@
+/**
+ * Which segments this snapshot refers to, and which of their objects; and whether an older
+ * segment may be referred to at all: the local database knows it, the store still has its file
+ * with the right size, and (object by object, where cleaning has touched it) it has not expired.
+ */
+import type { BlockIndex } from '../localdb/block-index.ts';
+import type { Store } from '../stores/store.ts';
+
+type Use = {
+  readonly id: number | undefined;
+  readonly isUsable: boolean;
+  readonly hasExpired: boolean;
+  /** One bit per object, lowest first. */
+  bits: Buffer;
+  isUsed: boolean;
+};
+
+const FIRST_BITS_BYTES = 16;
+
+/** A segment that the database offers but the store does not have as it should be. */
+export type LostSegment = { readonly segment: string; readonly why: string };
+
+export class SegmentUse {
+  readonly #index: BlockIndex;
+  readonly #store: Store;
+  readonly #uses = new Map<string, Use>();
+  readonly #lost: (lost: LostSegment) => void;
+
+  constructor(index: BlockIndex, store: Store, lost: (lost: LostSegment) => void) {
+    this.#index = index;
+    this.#store = store;
+    this.#lost = lost;
+  }
+
+  /** True when new snapshots may refer to objects of `segment`. */
+  isUsable(segment: string): boolean {
+    return this.#of(segment).isUsable;
+  }
+
+  /** True when this very object may be referred to. */
+  isObjectUsable(segment: string, object: number): boolean {
+    const use = this.#of(segment);
+    if (!use.isUsable) return false;
+    return !use.hasExpired || use.id === undefined || this.#index.isUsable(use.id, object);
+  }
+
+  /** A segment that this run is writing: always usable. */
+  addNew(segment: string): void {
+    if (this.#uses.has(segment)) return;
+    const bits = Buffer.alloc(FIRST_BITS_BYTES);
+    this.#uses.set(segment, {
+      id: undefined,
+      isUsable: true,
+      hasExpired: false,
+      bits,
+      isUsed: false,
+    });
+  }
+
+  /** Marks an object as used by this snapshot. */
+  mark(segment: string, object: number): void {
+    const use = this.#of(segment);
+    const byte = object >> 3;
+    if (byte >= use.bits.length) {
+      const grown = Buffer.alloc(Math.max(byte + 1, use.bits.length * 2));
+      use.bits.copy(grown);
+      use.bits = grown;
+    }
+    use.bits[byte] = (use.bits[byte] ?? 0) | (1 << (object & 7));
+    use.isUsed = true;
+  }
+
+  /** Names of all segments with a used object, in byte order. */
+  usedSegments(): string[] {
+    const names: string[] = [];
+    for (const [name, use] of this.#uses) if (use.isUsed) names.push(name);
+    return names.sort();
+  }
+
+  /** The bits of a segment's used objects, without trailing zero bytes. */
+  usedObjects(segment: string): Buffer {
+    const { bits } = this.#of(segment);
+    let length = bits.length;
+    while (length > 0 && bits[length - 1] === 0) length--;
+    return bits.subarray(0, length);
+  }
+
+  #of(segment: string): Use {
+    let use = this.#uses.get(segment);
+    if (use === undefined) this.#uses.set(segment, (use = this.#look(segment)));
+    return use;
+  }
+
+  #look(segment: string): Use {
+    const bits = Buffer.alloc(FIRST_BITS_BYTES);
+    const row = this.#index.segment(segment);
+    if (row === undefined) {
+      return { id: undefined, isUsable: false, hasExpired: false, bits, isUsed: false };
+    }
+    const hasExpired = row.expired !== null || this.#index.hasExpired(row.id);
+    const found = this.#store.find(row.file);
+    const isUsable = row.expired === null && found?.sizeBytes === row.stored_bytes;
+    if (found === undefined) this.#lost({ segment: row.file, why: 'it is missing in the store' });
+    else if (found.sizeBytes !== row.stored_bytes) {
+      this.#lost({
+        segment: row.file,
+        why: `it has ${found.sizeBytes} bytes instead of ${row.stored_bytes}`,
+      });
+    }
+    return { id: row.id, isUsable, hasExpired, bits, isUsed: false };
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * One block of content: stored already, or into a segment. Blocks are known by SHA-256 and size.
+ *
+ * An expired block (cleaning gave its place up) is stored anew in the group for its age, so that
+ * what has lived long together stays together.
+ */
+import { formatObjectName } from '../format/reference.ts';
+import type { BlockIndex } from '../localdb/block-index.ts';
+import type { StoredObject } from '../segments/segment-writer.ts';
+import type { SegmentUse } from './segment-use.ts';
+
+/** What happened to a block: nothing, stored for the first time, or stored anew. */
+export type BlockOutcome = 'known' | 'new' | 'repack';
+
+export type BlockStoreCounts = { dataBytes: number; metadataBytes: number };
+
+/** Puts an object into a segment; a dry run has none. */
+export type AddObject = (
+  group: string,
+  data: Buffer,
+  object: StoredObject,
+) => Promise<{ segment: string; object: number }>;
+
+export class BlockStore {
+  readonly #index: BlockIndex;
+  readonly #use: SegmentUse;
+  readonly #add: AddObject;
+  /** Bytes put into segments, before the filter. */
+  readonly counts: BlockStoreCounts = { dataBytes: 0, metadataBytes: 0 };
+
+  constructor(index: BlockIndex, use: SegmentUse, add: AddObject) {
+    this.#index = index;
+    this.#use = use;
+    this.#add = add;
+  }
+
+  /** Resolves when `data` may be reused. Returns the text of its reference. */
+  async store(data: Buffer, sha256: string): Promise<{ reference: string; outcome: BlockOutcome }> {
+    const known = this.#index.find(sha256, data.length, (segment) => this.#use.isUsable(segment));
+    if (known?.kind === 'stored') {
+      const { segment, object } = known.place;
+      this.#use.mark(segment, object);
+      return { reference: formatObjectName(segment, object), outcome: 'known' };
+    }
+    const group = known === undefined || known.group === 0 ? 'data' : `compacted-${known.group}`;
+    const reference = await this.#put(group, data, { sha256, age: known?.age });
+    this.counts.dataBytes += data.length;
+    return { reference, outcome: known === undefined ? 'new' : 'repack' };
+  }
+
+  /** Stores a metadata object, always anew. */
+  async storeMetadata(data: Buffer, sha256: string): Promise<string> {
+    this.counts.metadataBytes += data.length;
+    return this.#put('metadata', data, { sha256, age: undefined });
+  }
+
+  async #put(
+    group: string,
+    data: Buffer,
+    { sha256, age }: { sha256: string; age: number | undefined },
+  ): Promise<string> {
+    const place = await this.#add(group, data, { sha256, sizeBytes: data.length, age });
+    this.#use.addNew(place.segment);
+    this.#use.mark(place.segment, place.object);
+    this.#index.addPending(sha256, data.length, place);
+    return formatObjectName(place.segment, place.object);
+  }
+}

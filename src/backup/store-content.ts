@@ -1,0 +1,218 @@
+/**
+ * The content of one file: read, cut into blocks, each block stored or found.
+ *
+ * A file that changes while it is read is read again a few times; the last reading is then kept
+ * as it is and said to be unstable. Holes are never read. Blocks are up to 1 MiB, cut at
+ * multiples of 1 MiB of the file; those that are all zeros become `zero[n]`.
+ */
+import { createHash, hash, type Hash } from 'node:crypto';
+import type { Xattr } from '../format/entry.ts';
+import type { FileStatus } from '../posix/file-status.ts';
+import type { FileStatusWord } from '../report.ts';
+import type { SourceContent, SourceEntry } from '../sources/source.ts';
+import { nowSeconds } from '../std/clock.ts';
+import type { Fields } from './entry-fields.ts';
+import type { BlockOutcome, BlockStore } from './store-block.ts';
+
+export const BLOCK_BYTES = 1024 * 1024;
+/** How often a file that changes under us is read before what was read is kept. */
+const ATTEMPTS = 3;
+/** The longest zero[n]: old tools make the zeros in memory. */
+const ZERO_BYTES_MAX = 16 * BLOCK_BYTES;
+
+const ZEROS = Buffer.alloc(BLOCK_BYTES);
+
+export type StoredContent = {
+  /** Status of the file as it was opened for the reading that counts. */
+  readonly status: FileStatus;
+  readonly fields: Fields;
+  /** Read from the open file; undefined when they could not be. */
+  readonly xattrs: readonly Xattr[] | undefined;
+  readonly word: FileStatusWord;
+  readonly sizeBytes: number;
+  readonly bytesRead: number;
+  readonly sha256: string;
+  /** Seconds since 1970, before the first byte was read. */
+  readonly openedS: number;
+  /** False when the file kept changing: what is stored may mix its states. */
+  readonly isStable: boolean;
+};
+
+/** What reading needs of its run. */
+export type ReadingTools = {
+  readonly blocks: BlockStore;
+  /** `BLOCK_BYTES` of memory, of this run alone: it is in use while others may run. */
+  readonly block: Buffer;
+  /** Lets signals and displays have their turn. */
+  readonly breathe: () => Promise<void>;
+};
+
+/** @throws {SourceTrouble} when the file cannot be opened or read; {LbsError} for all else */
+export async function storeContent(
+  entry: SourceEntry,
+  tools: ReadingTools,
+): Promise<StoredContent> {
+  let bytesRead = 0;
+  for (let attempt = 1; ; attempt++) {
+    const content = entry.openContent();
+    try {
+      const reading = await readOnce(content, tools);
+      bytesRead += reading.bytesRead;
+      if (reading.isStable || attempt === ATTEMPTS) return { ...reading, bytesRead };
+    } finally {
+      content.close();
+    }
+  }
+}
+
+function isUnchanged(before: FileStatus, after: FileStatus): boolean {
+  return (
+    before.sizeBytes === after.sizeBytes &&
+    before.mtime.s === after.mtime.s &&
+    before.mtime.ns === after.mtime.ns &&
+    before.ctime.s === after.ctime.s &&
+    before.ctime.ns === after.ctime.ns
+  );
+}
+
+async function readOnce(content: SourceContent, tools: ReadingTools): Promise<StoredContent> {
+  const { blocks, block, breathe } = tools;
+  const { sizeBytes } = content.status;
+  const reading = new Reading(blocks, nowSeconds());
+  for (const extent of content.extents()) {
+    if (extent.kind === 'hole') {
+      await reading.addHole(extent.start, extent.length, breathe);
+      continue;
+    }
+    const end = extent.start + extent.length;
+    for (let at = extent.start; at < end;) {
+      const wanted = Math.min(end, (Math.floor(at / BLOCK_BYTES) + 1) * BLOCK_BYTES) - at;
+      const count = content.read(block, at, wanted);
+      const isWhole = count === sizeBytes;
+      if (count > 0) await reading.addData(block.subarray(0, count), isWhole);
+      at += count;
+      // Shorter than it was when opened: the status below will say so.
+      if (count < wanted) return reading.finish(content, false);
+      if (wanted === BLOCK_BYTES) await breathe();
+    }
+  }
+  return reading.finish(content, isUnchanged(content.status, content.statusNow()));
+}
+
+/** One reading of one file. */
+class Reading {
+  readonly #blocks: BlockStore;
+  readonly #openedS: number;
+  readonly #references: { text: string; length: number }[] = [];
+  readonly #digests: string[] = [];
+  readonly #holes: string[] = [];
+  readonly #outcomes = new Set<BlockOutcome>();
+  #sizeBytes = 0;
+  #bytesRead = 0;
+  #zeroRun = 0;
+  /** Digests of the whole content: running ones, unless one block is all of it. */
+  #running: { sha1: Hash; sha256: Hash } | undefined;
+  #whole: { sha1: string; sha256: string } | undefined;
+
+  constructor(blocks: BlockStore, openedS: number) {
+    this.#blocks = blocks;
+    this.#openedS = openedS;
+  }
+
+  /** `isWhole`: these bytes are the whole file, as most files are. */
+  async addData(data: Buffer, isWhole: boolean): Promise<void> {
+    this.#bytesRead += data.length;
+    const sha256 = hash('sha256', data, 'hex');
+    if (isWhole) this.#whole = { sha1: hash('sha1', data, 'hex'), sha256 };
+    else this.#hash(data);
+    if (data[0] === 0 && data.equals(ZEROS.subarray(0, data.length))) {
+      this.#addZeros(data.length);
+      return;
+    }
+    this.#endZeros();
+    this.#sizeBytes += data.length;
+    const { reference, outcome } = await this.#blocks.store(data, sha256);
+    this.#references.push({ text: reference, length: data.length });
+    this.#digests.push(sha256);
+    this.#outcomes.add(outcome);
+  }
+
+  /** The file's checksum covers its holes as zeros, which takes its time for a huge one. */
+  async addHole(start: number, length: number, breathe: () => Promise<void>): Promise<void> {
+    this.#holes.push(`${start}+${length}`);
+    for (let done = 0; done < length; done += BLOCK_BYTES) {
+      this.#hash(ZEROS.subarray(0, Math.min(BLOCK_BYTES, length - done)));
+      await breathe();
+    }
+    this.#addZeros(length);
+  }
+
+  #addZeros(length: number): void {
+    this.#sizeBytes += length;
+    this.#zeroRun += length;
+  }
+
+  #endZeros(): void {
+    while (this.#zeroRun > 0) {
+      const length = Math.min(this.#zeroRun, ZERO_BYTES_MAX);
+      this.#references.push({ text: `zero[${length}]`, length });
+      this.#digests.push('-');
+      this.#zeroRun -= length;
+    }
+  }
+
+  #hash(data: Buffer): void {
+    this.#running ??= { sha1: createHash('sha1'), sha256: createHash('sha256') };
+    this.#running.sha1.update(data);
+    this.#running.sha256.update(data);
+  }
+
+  #digestsOfAll(): { sha1: string; sha256: string } {
+    if (this.#whole !== undefined) return this.#whole;
+    const running = this.#running ?? { sha1: createHash('sha1'), sha256: createHash('sha256') };
+    return { sha1: running.sha1.digest('hex'), sha256: running.sha256.digest('hex') };
+  }
+
+  #word(): FileStatusWord {
+    if (this.#outcomes.has('new')) return this.#outcomes.size > 1 ? 'partial' : 'new';
+    return this.#outcomes.has('repack') ? 'repack' : 'old';
+  }
+
+  /**
+   * Only the last block may be short without saying so: whoever plans a restore must know where
+   * each block goes before it reads any.
+   */
+  #dataText(): string {
+    const last = this.#references.length - 1;
+    return this.#references
+      .map(({ text, length }, at) => {
+        const isPlain = at === last || length === BLOCK_BYTES || text.startsWith('zero');
+        return isPlain ? text : `${text}[0+${length}]`;
+      })
+      .join('\n');
+  }
+
+  finish(content: SourceContent, isStable: boolean): StoredContent {
+    this.#endZeros();
+    const { sha1, sha256 } = this.#digestsOfAll();
+    const fields: Fields = [
+      ['checksum', `sha1=${sha1}`],
+      ['data', this.#dataText()],
+      ['sha256', sha256],
+      ['size', String(this.#sizeBytes)],
+    ];
+    if (this.#references.length > 1) fields.push(['block_sha256', this.#digests.join('\n')]);
+    if (this.#holes.length > 0) fields.push(['holes', this.#holes.join('\n')]);
+    return {
+      status: content.status,
+      fields,
+      xattrs: content.xattrs(),
+      word: this.#word(),
+      sizeBytes: this.#sizeBytes,
+      bytesRead: this.#bytesRead,
+      sha256,
+      openedS: this.#openedS,
+      isStable,
+    };
+  }
+}

@@ -1,0 +1,245 @@
+/**
+ * One entry's way into the snapshot: unchanged, or described anew, and read if it must be.
+ * Turns `SourceTrouble` into warnings; everything else ends the run.
+ */
+import { crc32 } from 'node:zlib';
+import { SourceTrouble, type SourceEntry } from '../sources/source.ts';
+import { type Xattr, xattrsField } from '../format/entry.ts';
+import {
+  type CacheRecord,
+  UNREAD_XATTRS,
+  isSameStatus,
+  statusLine,
+  untrusted,
+} from '../localdb/stat-cache-record.ts';
+import type { MetadataLogWriter } from '../metadata/metadata-log-writer.ts';
+import type { FileStatus } from '../posix/file-status.ts';
+import type { Report, SourceWarning } from '../report.ts';
+import { nowSeconds, randomFraction } from '../std/clock.ts';
+import type { ByteText } from '../std/byte-text.ts';
+import {
+  type Fields,
+  contentFields,
+  contentText,
+  referencedObjects,
+  stanzaText,
+  statusFields,
+} from './entry-fields.ts';
+import type { SegmentUse } from './segment-use.ts';
+import type { BlockStore } from './store-block.ts';
+import {
+  BLOCK_BYTES,
+  type ReadingTools,
+  type StoredContent,
+  storeContent,
+} from './store-content.ts';
+import { type SavingRules, savingFor } from './unchanged.ts';
+
+/**
+ * A file whose times are this close to its reading (or in the future) is read again by the next
+ * run: a later change could carry the same times. FAT counts mtime in 2 s; the rest is for
+ * clocks of file servers that run a little apart.
+ */
+const SAFETY_WINDOW_S = 5;
+
+export type EntryCounts = {
+  entries: number;
+  directories: number;
+  files: number;
+  filesNew: number;
+  filesChanged: number;
+  filesUnchanged: number;
+  bytes: number;
+  bytesRead: number;
+  warnings: number;
+};
+
+export type EntryStages = {
+  readonly blocks: BlockStore;
+  readonly use: SegmentUse;
+  readonly metadata: MetadataLogWriter;
+  readonly find: (text: ByteText) => CacheRecord | undefined;
+  readonly rules: SavingRules;
+  /** Read every file, or this percentage of the unchanged ones, again. */
+  readonly rereadPercent: number;
+  readonly report: Report;
+  /** Lets signals and displays have their turn. */
+  readonly breathe: () => Promise<void>;
+};
+
+/** What is known of an entry that goes into the snapshot. */
+type FoundEntry = {
+  readonly status: FileStatus;
+  /** Stanza keys of its content. */
+  readonly fields: Fields;
+  /** Undefined: not read yet. */
+  readonly xattrs?: readonly Xattr[] | undefined;
+  readonly isStable?: boolean;
+  /** When reading its content began. */
+  readonly openedS?: number;
+};
+
+export class EntryStore {
+  readonly #stages: EntryStages;
+  readonly counts: EntryCounts = {
+    entries: 0,
+    directories: 0,
+    files: 0,
+    filesNew: 0,
+    filesChanged: 0,
+    filesUnchanged: 0,
+    bytes: 0,
+    bytesRead: 0,
+    warnings: 0,
+  };
+
+  readonly #tools: ReadingTools;
+
+  constructor(stages: EntryStages) {
+    this.#stages = stages;
+    const { blocks, breathe } = stages;
+    this.#tools = { blocks, breathe, block: Buffer.allocUnsafeSlow(BLOCK_BYTES) };
+  }
+
+  warn(warning: SourceWarning): void {
+    this.counts.warnings++;
+    this.#stages.report({ type: 'warning', warning });
+  }
+
+  /** Puts the entry into the snapshot, or warns and leaves it out. */
+  async add(entry: SourceEntry): Promise<void> {
+    try {
+      await this.#add(entry);
+    } catch (error) {
+      if (!(error instanceof SourceTrouble)) throw error;
+      this.warn({ code: error.code, path: entry.path, message: error.message });
+    }
+  }
+
+  async #add(entry: SourceEntry): Promise<void> {
+    const { find, metadata, rules, use } = this.#stages;
+    const record = find(entry.text);
+    const { status } = entry;
+    const saving = savingFor(record, statusLine(status), status, rules);
+    const isFile = status.type === 'f';
+    if (isFile && (record === undefined || saving === 'none' || this.#isDrawn())) {
+      await this.#read(entry, record, saving !== 'none');
+    } else if (record !== undefined && saving !== 'none') {
+      if (isFile) this.#countUnchanged(status.sizeBytes);
+      for (const [segment, object] of referencedObjects(record.content)) use.mark(segment, object);
+      if (saving === 'all') await metadata.addReused(record, record);
+      else await this.#keep(entry, record, { status, fields: contentFields(record.content) });
+    } else {
+      await this.#keep(entry, record, { status, fields: [] });
+    }
+    this.#count(status);
+  }
+
+  /** True for the share of unchanged files that is read again on purpose. */
+  #isDrawn(): boolean {
+    const { rereadPercent } = this.#stages;
+    return rereadPercent > 0 && randomFraction() * 100 < rereadPercent;
+  }
+
+  #countUnchanged(sizeBytes: number): void {
+    this.counts.filesUnchanged++;
+    this.counts.bytes += sizeBytes;
+  }
+
+  #count(status: FileStatus): void {
+    this.counts.entries++;
+    if (status.type === 'd') this.counts.directories++;
+    if (status.type === 'f') this.counts.files++;
+  }
+
+  async #read(
+    entry: SourceEntry,
+    record: CacheRecord | undefined,
+    looksUnchanged: boolean,
+  ): Promise<void> {
+    const { report } = this.#stages;
+    const stored = await storeContent(entry, this.#tools);
+    this.counts.bytes += stored.sizeBytes;
+    this.counts.bytesRead += stored.bytesRead;
+    if (!stored.isStable) {
+      const message = 'changed while it was read; what is stored may mix its states';
+      this.warn({ code: 'changed-while-reading', path: entry.path, message });
+    }
+    if (looksUnchanged && record !== undefined) this.#compare(entry, record, stored);
+    const wasKnown = record !== undefined;
+    const content = contentText(stored.fields);
+    if (!wasKnown) this.counts.filesNew++;
+    else if (record.content === content) this.counts.filesUnchanged++;
+    else this.counts.filesChanged++;
+    await this.#keep(entry, record, stored);
+    const { word: status, sizeBytes } = stored;
+    report({ type: 'stored', path: entry.path, status, known: wasKnown, sizeBytes });
+  }
+
+  /** The entry's stanza: a new one, or the old one where it would say the same. */
+  async #keep(
+    entry: SourceEntry,
+    record: CacheRecord | undefined,
+    found: FoundEntry,
+  ): Promise<void> {
+    const { metadata, rules } = this.#stages;
+    const { status, fields, isStable = true } = found;
+    const xattrs = found.xattrs ?? this.#xattrs(entry);
+    const line = statusLine(status);
+    const isSettled = isStable && xattrs !== undefined && !isRecent(status, found.openedS);
+    const facts = {
+      text: entry.text,
+      statusLine: isSettled ? line : untrusted(line),
+      xattrs: xattrs === undefined ? UNREAD_XATTRS : xattrsCrc(xattrs),
+      content: contentText(fields),
+    };
+    const isAsBefore =
+      record !== undefined &&
+      isStable &&
+      record.content === facts.content &&
+      xattrs !== undefined &&
+      record.xattrs === facts.xattrs &&
+      isSameStatus(record.statusLine, line) &&
+      !rules.fullMetadata &&
+      rules.accounts.areSame(status.uid, status.gid) &&
+      rules.canUseMetadata(record.stanza.object);
+    if (isAsBefore) {
+      await metadata.addReused(facts, record);
+      return;
+    }
+    const target = status.type === 'l' ? { target: entry.linkTarget() } : {};
+    const about = { ...target, xattrs: xattrs ?? [], isVolatile: !isStable };
+    const stanza = stanzaText(entry.path, statusFields(status, about), fields);
+    await metadata.addFresh(facts, stanza);
+  }
+
+  /** Content that differs although no time does: the disk may have changed it on its own. */
+  #compare(entry: SourceEntry, record: CacheRecord, stored: StoredContent): void {
+    const before = /^sha256: ([0-9a-f]{64})$/m.exec(record.content)?.[1];
+    if (before === undefined || before === stored.sha256 || !stored.isStable) return;
+    const message = `its content changed although its times did not: is the disk failing? SHA-256 was ${before}, is ${stored.sha256}; earlier snapshots keep the old content`;
+    this.warn({ code: 'suspected-corruption', path: entry.path, message });
+  }
+
+  /** Attributes that cannot be read are missing in the snapshot; the entry itself is not. */
+  #xattrs(entry: SourceEntry): Xattr[] | undefined {
+    try {
+      return entry.xattrs();
+    } catch (error) {
+      if (!(error instanceof SourceTrouble)) throw error;
+      const message = `its extended attributes cannot be read: ${error.message}`;
+      this.warn({ code: 'unreadable', path: entry.path, message });
+      return undefined;
+    }
+  }
+}
+
+/** A change in the same tick of the clock as what was seen would not show in the times. */
+function isRecent(status: FileStatus, seenS = nowSeconds()): boolean {
+  return Math.max(status.mtime.s, status.ctime.s) > seenS - SAFETY_WINDOW_S;
+}
+
+function xattrsCrc(xattrs: readonly Xattr[]): string {
+  if (xattrs.length === 0) return '';
+  return crc32(xattrsField(xattrs)).toString(16).padStart(8, '0');
+}

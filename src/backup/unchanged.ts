@@ -1,0 +1,98 @@
+/**
+ * Whether an entry is as it was in the snapshot before, so that it need not be read, or not even
+ * described again.
+ */
+import {
+  type CacheRecord,
+  isSameContent,
+  isSameStatus,
+  isTrusted,
+} from '../localdb/stat-cache-record.ts';
+import type { CachedAccount } from '../localdb/stat-cache-writer.ts';
+import { groupName, userName } from '../posix/accounts.ts';
+import type { FileStatus } from '../posix/file-status.ts';
+import { referencedObjects } from './entry-fields.ts';
+import type { SegmentUse } from './segment-use.ts';
+
+/** Names of accounts as the last snapshot has them: a renamed user changes stanzas. */
+export class RecordedAccounts {
+  readonly #before: ReadonlyMap<string, string | undefined>;
+  readonly #present = new Map<string, CachedAccount>();
+  readonly #same = new Map<string, boolean>();
+
+  /** Takes the names as the stat cache has them; none without a cache. */
+  constructor(before: ReadonlyMap<string, string | undefined> | undefined) {
+    this.#before = before ?? new Map();
+  }
+
+  /** True when both names are what the last snapshot recorded. Remembers the present ones. */
+  areSame(uid: number, gid: number): boolean {
+    // Both are asked, so that both are remembered.
+    const [user, group] = [this.#isSame('u', uid), this.#isSame('g', gid)];
+    return user && group;
+  }
+
+  #isSame(kind: 'u' | 'g', id: number): boolean {
+    const key = `${kind}${id}`;
+    let same = this.#same.get(key);
+    if (same === undefined) {
+      const name = kind === 'u' ? userName(id) : groupName(id);
+      this.#present.set(key, { kind, id, name });
+      same = this.#before.has(key) && this.#before.get(key) === name;
+      this.#same.set(key, same);
+    }
+    return same;
+  }
+
+  present(): CachedAccount[] {
+    return [...this.#present.values()];
+  }
+}
+
+/** What the stat cache can save for one entry. */
+export type Saving =
+  /** Nothing: describe it, and read its content. */
+  | 'none'
+  /** The content is stored; describe it anew. */
+  | 'content'
+  /** All but what only a second look can tell: its attributes may have changed in one tick. */
+  | 'look'
+  /** Content and stanza are stored. */
+  | 'all';
+
+export type SavingRules = {
+  readonly use: SegmentUse;
+  readonly accounts: RecordedAccounts;
+  readonly canUseMetadata: (object: string) => boolean;
+  readonly fullMetadata: boolean;
+};
+
+function isContentStored(record: CacheRecord, use: SegmentUse): boolean {
+  for (const [segment, object] of referencedObjects(record.content)) {
+    if (!use.isObjectUsable(segment, object)) return false;
+  }
+  return true;
+}
+
+/** Decides; marks nothing. */
+export function savingFor(
+  record: CacheRecord | undefined,
+  line: string,
+  status: FileStatus,
+  rules: SavingRules,
+): Saving {
+  // Asked for every entry, so that all names of this snapshot are remembered.
+  const sameAccounts = rules.accounts.areSame(status.uid, status.gid);
+  if (record === undefined) return 'none';
+  if (status.type === 'f') {
+    if (!isSameContent(record.statusLine, line)) return 'none';
+    if (!isContentStored(record, rules.use)) return 'none';
+  }
+  const isSame =
+    isSameStatus(record.statusLine, line) &&
+    sameAccounts &&
+    !rules.fullMetadata &&
+    rules.canUseMetadata(record.stanza.object);
+  if (isSame) return isTrusted(record.statusLine) ? 'all' : 'look';
+  return status.type === 'f' ? 'content' : 'none';
+}

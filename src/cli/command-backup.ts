@@ -1,0 +1,144 @@
+/** `lbs [backup]`: options to a call of the library's `backup`, its summary to an exit code. */
+import { lstatSync } from 'node:fs';
+import type { BackupOptions } from '../backup/backup-options.ts';
+import { EXIT, LbsError } from '../errors.ts';
+import { type BytePath, bytePath, showPath } from '../std/byte-path.ts';
+import { parseSize } from '../std/human-size.ts';
+import type { CommandInput } from './command.ts';
+import type { FlagValues } from './flag-values.ts';
+import { nearestName } from './nearest-name.ts';
+import { openReport } from './open-report.ts';
+import { COMMANDS } from './options.ts';
+import { readPathList } from './path-list.ts';
+import { present, schemeOf, storeOf, unfiltersOf } from './store-flags.ts';
+
+const EXAMPLE = 'lbs --dest=/mnt/backup /home';
+const LINE_END = 0x0a;
+const NUL = 0;
+const SLASH = 0x2f;
+const QUIETLY = { throwIfNoEntry: false } as const;
+
+/**
+ * `lbs restor latest` is a typing error, and so is a command that is not the first word; neither
+ * should be told that there is no such file. @throws {LbsError} usage
+ */
+function refuseMistypedCommand(first: BytePath | undefined): void {
+  if (first === undefined || first.includes(SLASH) || lstatSync(first, QUIETLY)) return;
+  const word = showPath(first);
+  const command = nearestName(
+    word,
+    COMMANDS.map(({ name }) => name),
+  );
+  if (command === undefined) return;
+  throw new LbsError('usage', `"${word}" is neither a file nor, as the first word, a command`, {
+    hint: `did you mean: lbs ${command} ...?`,
+  });
+}
+
+/** @throws {LbsError} usage */
+function pathsOf(flags: FlagValues): BytePath[] {
+  const paths = [
+    ...flags.operands,
+    ...flags.list('files-from').flatMap((file) => readPathList(file, LINE_END)),
+    ...flags.list('files-from0').flatMap((file) => readPathList(file, NUL)),
+  ];
+  if (paths.length === 0) {
+    throw new LbsError('usage', 'no paths given: nothing to back up', {
+      hint: `for example: ${EXAMPLE}`,
+    });
+  }
+  if (paths.some((path) => path.length === 0)) {
+    throw new LbsError('usage', 'one of the paths is empty', {
+      hint: 'the current directory is written as "."; or is a variable in a script not set?',
+    });
+  }
+  return paths;
+}
+
+/** @throws {LbsError} usage */
+function rereadPercentOf(flags: FlagValues): number | undefined {
+  const text = flags.text('reread');
+  if (text === undefined) return undefined;
+  const percent = Number(text.replace(/%$/, ''));
+  if (/^\d+(?:\.\d+)?%?$/.test(text) && percent <= 100) return percent;
+  throw new LbsError('usage', `--reread=${JSON.stringify(text)} is not a percentage`, {
+    hint: 'write a number from 0 to 100',
+  });
+}
+
+/** @throws {LbsError} usage */
+function segmentSizeOf(flags: FlagValues): number | undefined {
+  const text = flags.text('segment-size');
+  if (text === undefined) return undefined;
+  const size = parseSize(text);
+  if (size !== undefined && size > 0) return size;
+  throw new LbsError('usage', `--segment-size=${JSON.stringify(text)} is not a size`, {
+    hint: 'write bytes, or a number with k, M or G: --segment-size=16M',
+  });
+}
+
+/** @throws {LbsError} usage */
+function markerNamesOf(flags: FlagValues): Buffer[] {
+  const names = flags.list('exclude-if-present');
+  const bad = names.find((name) => name.length === 0 || name.includes(SLASH));
+  if (bad === undefined) return names;
+  throw new LbsError('usage', `--exclude-if-present="${showPath(bad)}" is not the name of a file`, {
+    hint: 'give a name without slashes, such as .nobackup',
+  });
+}
+
+/** How to sign: what the command line says wins over the configuration. @throws {LbsError} usage */
+function signingOf(flags: FlagValues): { signatureFilter?: string; signKey?: string } {
+  const signatureFilter = flags.text('signature-filter');
+  const signKey = flags.text('sign-key');
+  if (signatureFilter === undefined || signKey === undefined) {
+    return present({ signatureFilter, signKey });
+  }
+  const isFilterGiven = flags.isGiven('signature-filter');
+  if (isFilterGiven !== flags.isGiven('sign-key')) {
+    return isFilterGiven ? { signatureFilter } : { signKey };
+  }
+  throw new LbsError('usage', 'give either --signature-filter or --sign-key, not both');
+}
+
+/** @throws {LbsError} usage */
+function backupOptionsOf(flags: FlagValues): BackupOptions {
+  refuseMistypedCommand(flags.operands[0]);
+  const store = storeOf(flags, EXAMPLE);
+  return {
+    store,
+    paths: pathsOf(flags),
+    excludes: flags.list('exclude').map(bytePath),
+    includes: flags.list('include').map(bytePath),
+    excludeIfPresent: markerNamesOf(flags),
+    ...signingOf(flags),
+    ...present({
+      localdb: flags.text('localdb'),
+      scheme: schemeOf(flags),
+      filter: flags.text('filter'),
+      filterExtension: flags.text('filter-extension'),
+      unfilters: unfiltersOf(flags),
+      fullMetadata: flags.switch('full-metadata'),
+      rebuildStatcache: flags.switch('rebuild-statcache'),
+      rereadPercent: rereadPercentOf(flags),
+      oneFileSystem: flags.switch('one-file-system'),
+      excludeCaches: flags.switch('exclude-caches'),
+      segmentSizeBytes: segmentSizeOf(flags),
+      dryRun: flags.switch('dry-run'),
+    }),
+  };
+}
+
+/** Makes a snapshot; 0, or 3 when something of the source could not be read. */
+export async function runBackup({ flags, outputs, signal }: CommandInput): Promise<number> {
+  const report = openReport('backup', flags, outputs);
+  try {
+    const options = backupOptionsOf(flags);
+    const { backup } = await import('../backup/run-backup.ts');
+    const summary = await backup({ ...options, report: report.report, signal });
+    report.backupDone(summary);
+    return summary.warnings > 0 ? EXIT.incomplete : EXIT.done;
+  } finally {
+    report.close();
+  }
+}

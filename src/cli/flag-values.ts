@@ -1,0 +1,79 @@
+/**
+ * The value of each option, from the four places it may come from: the command line wins over
+ * the environment, that over the configuration file, that over the default. Lists add up:
+ * the configuration's items first, then the command line's.
+ */
+import { LbsError } from '../errors.ts';
+import type { BytePath } from '../std/byte-path.ts';
+import { utf8Of } from '../std/byte-path.ts';
+import type { ParsedFlags } from './parse-flags.ts';
+
+export type Values = ReadonlyMap<string, readonly Buffer[]>;
+
+/** Options that an environment variable can give. */
+const VARIABLE_OF_OPTION = new Map([
+  ['store', 'LBS_STORE'],
+  ['verify-key', 'LBS_VERIFY_KEY'],
+]);
+
+function asText(name: string, bytes: Buffer): string {
+  const text = utf8Of(bytes);
+  if (text === undefined) throw new LbsError('usage', `the value of ${name} is not UTF-8 text`);
+  return text;
+}
+
+export class FlagValues {
+  readonly operands: readonly BytePath[];
+  readonly #given: Values;
+  readonly #config: Values;
+  readonly #env: NodeJS.ProcessEnv;
+
+  constructor(parsed: ParsedFlags, config: Values, env: NodeJS.ProcessEnv) {
+    this.operands = parsed.operands;
+    this.#given = parsed.given;
+    this.#config = config;
+    this.#env = env;
+  }
+
+  /** True when the option stands on the command line. */
+  isGiven(name: string): boolean {
+    return this.#given.has(name);
+  }
+
+  /** A switch; undefined when nothing sets it. */
+  switch(name: string): boolean | undefined {
+    const value = this.#given.get(name)?.at(-1) ?? this.#config.get(name)?.at(-1);
+    return value === undefined ? undefined : value.toString() === 'yes';
+  }
+
+  isOn(name: string): boolean {
+    return this.switch(name) === true;
+  }
+
+  /** The last value of an option; undefined when nothing sets it. @throws {LbsError} usage */
+  text(name: string): string | undefined {
+    const variable = VARIABLE_OF_OPTION.get(name);
+    const fromEnv = variable === undefined ? undefined : this.#env[variable];
+    const given = this.#given.get(name)?.at(-1);
+    if (given !== undefined) return asText(`--${name}`, given);
+    if (fromEnv !== undefined && fromEnv !== '') return fromEnv;
+    const configured = this.#config.get(name)?.at(-1);
+    return configured === undefined ? undefined : asText(name, configured);
+  }
+
+  /** All values of a repeatable option, as bytes. */
+  list(name: string): Buffer[] {
+    return [...(this.#config.get(name) ?? []), ...(this.#given.get(name) ?? [])];
+  }
+
+  /** All values of a repeatable option, as text. @throws {LbsError} usage */
+  texts(name: string): string[] {
+    return this.list(name).map((value) => asText(`--${name}`, value));
+  }
+
+  /** One operand as text, `what` naming it. @throws {LbsError} usage when it is not UTF-8 */
+  operandText(at: number, what: string): string | undefined {
+    const operand = this.operands[at];
+    return operand === undefined ? undefined : asText(what, operand);
+  }
+}

@@ -1,0 +1,346 @@
+/**
+ * The words of the command line: every option of every command, once. This table makes both the
+ * parser (parse-flags) and the text of `--help` (help-text), and the man pages are checked
+ * against it, so the three cannot disagree. Data only; imports nothing that does work.
+ */
+
+export type OptionSpec = {
+  /** Long name without dashes; the only name that the rest of the program uses. */
+  readonly name: string;
+  /** Other long names of the same option. */
+  readonly also?: readonly string[];
+  /** One letter, without the dash. */
+  readonly short?: string;
+  /** Placeholder of the value; an option without one is a switch. */
+  readonly value?: string;
+  /** May be given more than once; otherwise the last one counts. */
+  readonly repeatable?: true;
+  /** A switch that also has a `--no-` form. */
+  readonly negatable?: true;
+  readonly help: string;
+};
+
+export type OptionGroup = { readonly title: string; readonly options: readonly OptionSpec[] };
+
+export type CommandName = 'backup' | 'list' | 'ls' | 'restore' | 'verify';
+
+export type CommandSpec = {
+  readonly name: CommandName;
+  /** What stands after `lbs NAME`, one way of use a line. */
+  readonly usage: readonly string[];
+  /** One sentence; also the line in `lbs --help`. */
+  readonly summary: string;
+  /** More about the operands, one paragraph each. */
+  readonly details: readonly string[];
+  readonly groups: readonly OptionGroup[];
+  /** Exit codes of this command and their meaning, 0 first. */
+  readonly exits: readonly (readonly [number, string])[];
+  readonly example: readonly string[];
+};
+
+const STORE: OptionSpec = {
+  name: 'store',
+  also: ['dest'],
+  value: 'STORE',
+  help: 'the directory of the backups; or set LBS_STORE',
+};
+const UNFILTER: OptionSpec = {
+  name: 'unfilter',
+  value: 'EXT=COMMAND',
+  repeatable: true,
+  help: 'how to read files of the store that end in EXT, as in --unfilter=".gpg=gpg --decrypt"',
+};
+
+const SCREEN: readonly OptionSpec[] = [
+  { name: 'verbose', short: 'v', help: 'say more: a backup or restore names every file' },
+  { name: 'quiet', short: 'q', help: 'say nothing unless something is wrong' },
+  { name: 'json', help: 'write JSON lines to standard output, for programs' },
+];
+const PROGRESS: OptionSpec = {
+  name: 'progress',
+  negatable: true,
+  help: 'show progress, or do not; default: only on a terminal',
+};
+const OTHER: readonly OptionSpec[] = [
+  { name: 'config', value: 'FILE', help: 'read the configuration from FILE' },
+  { name: 'help', short: 'h', help: 'show this help' },
+];
+
+const WHAT_IS_SAID: OptionGroup = {
+  title: 'What is said',
+  options: [...SCREEN, PROGRESS, ...OTHER],
+};
+const WHAT_IS_SAID_SHORTLY: OptionGroup = { title: 'What is said', options: [...SCREEN, ...OTHER] };
+
+const WHAT_TO_READ: OptionGroup = {
+  title: 'What to read',
+  options: [
+    STORE,
+    {
+      name: 'scheme',
+      value: 'NAME',
+      help: 'only snapshots of this scheme; says what "latest" means',
+    },
+    {
+      name: 'verify-key',
+      value: 'FILE',
+      help: 'use only snapshots signed by an OpenPGP key of FILE; or set LBS_VERIFY_KEY',
+    },
+    UNFILTER,
+  ],
+};
+
+const SNAPSHOT_WORDS =
+  'SNAPSHOT is a name as "lbs list" prints it, the beginning of one, "latest", or "latest~N" for the Nth before that.';
+
+const DONE = [0, 'done'] as const;
+const FAILED = [1, 'failed'] as const;
+const MISUSED = [2, 'wrong use, or an unusable configuration'] as const;
+const DAMAGED = [4, 'the store is damaged; what that costs was named'] as const;
+const MISSING = [10, 'no such store or snapshot'] as const;
+const LOCKED = [11, 'another run holds the local database'] as const;
+const UNSIGNED = [12, 'a signature or a key is missing or bad'] as const;
+const INTERRUPTED = [130, 'interrupted by a signal'] as const;
+
+export const BACKUP: CommandSpec = {
+  name: 'backup',
+  usage: ['--dest=STORE [OPTION...] PATH...'],
+  summary: 'Makes a snapshot of files and directories in a store.',
+  details: [
+    'The word "backup" may be left out. PATHs are all absolute or all relative to the current directory. Only what the store does not hold yet is added to it.',
+  ],
+  groups: [
+    {
+      title: 'Where',
+      options: [
+        STORE,
+        {
+          name: 'localdb',
+          value: 'DIR',
+          help: 'directory of the local database; default: the store',
+        },
+        {
+          name: 'scheme',
+          value: 'NAME',
+          help: 'name of this set of backups, a part of snapshot names',
+        },
+      ],
+    },
+    {
+      title: 'What',
+      options: [
+        {
+          name: 'exclude',
+          value: 'PATTERN',
+          repeatable: true,
+          help: 'leave out a path with all below it, or whatever matches a pattern with wildcards',
+        },
+        {
+          name: 'include',
+          value: 'PATTERN',
+          repeatable: true,
+          help: 'bring back something that an --exclude left out',
+        },
+        {
+          name: 'exclude-if-present',
+          value: 'NAME',
+          repeatable: true,
+          help: 'leave out the contents of directories that hold an entry NAME',
+        },
+        {
+          name: 'exclude-caches',
+          negatable: true,
+          help: 'leave out the contents of directories tagged by CACHEDIR.TAG',
+        },
+        {
+          name: 'one-file-system',
+          short: 'x',
+          negatable: true,
+          help: 'stay on the file systems of the PATHs',
+        },
+        {
+          name: 'files-from',
+          value: 'FILE',
+          repeatable: true,
+          help: 'take more PATHs from FILE, one a line; "-" is standard input',
+        },
+        {
+          name: 'files-from0',
+          value: 'FILE',
+          repeatable: true,
+          help: 'the same with a NUL byte after each PATH, as "find -print0" writes them',
+        },
+      ],
+    },
+    {
+      title: 'How it is stored',
+      options: [
+        {
+          name: 'filter',
+          value: 'COMMAND',
+          help: 'compress or encrypt segments; default: "zstd -c"',
+        },
+        {
+          name: 'filter-extension',
+          value: 'EXT',
+          help: 'how names of filtered segments end; default: what goes with the filter',
+        },
+        UNFILTER,
+        {
+          name: 'segment-size',
+          value: 'SIZE',
+          help: 'size of a segment in the store, as in 16M',
+        },
+        {
+          name: 'full-metadata',
+          help: 'write all metadata anew, reusing none of the last snapshot',
+        },
+        { name: 'rebuild-statcache', help: 'read every file, whether it looks changed or not' },
+        {
+          name: 'reread',
+          value: 'PERCENT',
+          help: 'read this share of the unchanged files again, to find silent corruption',
+        },
+        {
+          name: 'dry-run',
+          short: 'n',
+          help: 'say what would be done; change neither store nor local state',
+        },
+      ],
+    },
+    {
+      title: 'Signing',
+      options: [
+        {
+          name: 'signature-filter',
+          value: 'COMMAND',
+          help: 'sign with a command, as in "gpg --clearsign"',
+        },
+        {
+          name: 'sign-key',
+          value: 'FILE',
+          help: 'sign with the OpenPGP secret key in FILE; its passphrase comes from LBS_SIGN_PASSPHRASE, LBS_SIGN_PASSPHRASE_FILE or LBS_SIGN_PASSPHRASE_COMMAND',
+        },
+      ],
+    },
+    WHAT_IS_SAID,
+  ],
+  exits: [
+    DONE,
+    [1, 'failed; there is no new snapshot'],
+    MISUSED,
+    [3, 'snapshot made, but some entries could not be read'],
+    [10, 'no such store'],
+    LOCKED,
+    UNSIGNED,
+    INTERRUPTED,
+  ],
+  example: ['lbs --dest=/mnt/backup --exclude=/home/ann/tmp /home /etc'],
+};
+
+export const RESTORE: CommandSpec = {
+  name: 'restore',
+  usage: ['--store=STORE [OPTION...] SNAPSHOT TARGET [PATH...]'],
+  summary: 'Puts a snapshot, or parts of it, back into a directory.',
+  details: [
+    SNAPSHOT_WORDS,
+    'TARGET is made when only its parent exists. What is already there as recorded is left alone, other files of the same names are replaced. PATHs are as "lbs ls" shows them.',
+  ],
+  groups: [
+    WHAT_TO_READ,
+    {
+      title: 'How',
+      options: [{ name: 'numeric-owner', help: 'set owners and groups by number, not by name' }],
+    },
+    WHAT_IS_SAID,
+  ],
+  exits: [
+    DONE,
+    FAILED,
+    MISUSED,
+    [3, 'restored, but some attributes or entries could not be put back; each was named'],
+    DAMAGED,
+    MISSING,
+    UNSIGNED,
+    INTERRUPTED,
+  ],
+  example: ['lbs restore --store=/mnt/backup latest /tmp/back home/ann/letters'],
+};
+
+export const VERIFY: CommandSpec = {
+  name: 'verify',
+  usage: ['--store=STORE [--checksums | --objects | --data] [OPTION...] [SNAPSHOT...]'],
+  summary: 'Checks that snapshots can be restored, and names what is damaged.',
+  details: [`${SNAPSHOT_WORDS} Without one, every snapshot of the store is checked.`],
+  groups: [
+    {
+      title: 'How thoroughly',
+      options: [
+        { name: 'checksums', help: 'files of the store against their checksums (default)' },
+        { name: 'objects', help: 'and every segment unpacked, every reference followed' },
+        { name: 'data', help: 'and the bytes of every file rebuilt and compared' },
+      ],
+    },
+    WHAT_TO_READ,
+    WHAT_IS_SAID,
+  ],
+  exits: [
+    [0, 'all is well'],
+    FAILED,
+    MISUSED,
+    [4, 'damage found and named'],
+    MISSING,
+    UNSIGNED,
+    INTERRUPTED,
+  ],
+  example: ['lbs verify --store=/mnt/backup --data latest'],
+};
+
+export const LIST: CommandSpec = {
+  name: 'list',
+  usage: ['--store=STORE [OPTION...]'],
+  summary: 'Lists the snapshots of a store, oldest first.',
+  details: [],
+  groups: [WHAT_TO_READ, WHAT_IS_SAID_SHORTLY],
+  exits: [
+    DONE,
+    FAILED,
+    MISUSED,
+    [4, 'a descriptor cannot be read'],
+    [10, 'no such store'],
+    UNSIGNED,
+  ],
+  example: ['lbs list --store=/mnt/backup'],
+};
+
+export const LS: CommandSpec = {
+  name: 'ls',
+  usage: ['--store=STORE [-l] [OPTION...] SNAPSHOT [PATH]'],
+  summary: 'Lists what is in a snapshot, or below one path of it.',
+  details: [SNAPSHOT_WORDS],
+  groups: [
+    {
+      title: 'How',
+      options: [
+        { name: 'long', short: 'l', help: 'with mode, owner, group, size and time of change' },
+      ],
+    },
+    WHAT_TO_READ,
+    WHAT_IS_SAID_SHORTLY,
+  ],
+  exits: [DONE, FAILED, MISUSED, DAMAGED, MISSING, UNSIGNED],
+  example: ['lbs ls -l --store=/mnt/backup latest home/ann'],
+};
+
+/** Every command, in the order in which a person meets them. */
+export const COMMANDS: readonly CommandSpec[] = [BACKUP, LIST, LS, RESTORE, VERIFY];
+
+/** The command of that name; undefined when there is none. */
+export function commandNamed(name: string): CommandSpec | undefined {
+  return COMMANDS.find((command) => command.name === name);
+}
+
+/** All options of a command. */
+export function optionsOf(command: CommandSpec): OptionSpec[] {
+  return command.groups.flatMap((group) => group.options);
+}

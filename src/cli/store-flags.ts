@@ -1,0 +1,64 @@
+/** From options to the fields that several library functions share: store, keys, filters. */
+import { LbsError } from '../errors.ts';
+import { checkScheme } from '../format/snapshot-name.ts';
+import type { ReadOptions } from '../restore/restore-options.ts';
+import type { CommandInput } from './command.ts';
+import type { FlagValues } from './flag-values.ts';
+
+type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** The fields that have a value: a library option is either absent or set. */
+export function present<T extends object>(fields: T): Present<T> {
+  const set = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(set) as Present<T>;
+}
+
+/** The store that was asked for. `example` shows a whole command. @throws {LbsError} usage */
+export function storeOf(flags: FlagValues, example: string): string {
+  const store = flags.text('store');
+  if (store !== undefined && store !== '') return store;
+  throw new LbsError('usage', 'no store given: --dest (or --store) says where the backups are', {
+    hint: `for example: ${example}`,
+  });
+}
+
+/** The scheme, checked. @throws {LbsError} usage */
+export function schemeOf(flags: FlagValues): string | undefined {
+  const scheme = flags.text('scheme');
+  return scheme === undefined ? undefined : checkScheme(scheme);
+}
+
+/** Reverse filters by extension; undefined when there are none. @throws {LbsError} usage */
+export function unfiltersOf(flags: FlagValues): ReadonlyMap<string, string> | undefined {
+  const unfilters = new Map<string, string>();
+  for (const text of flags.texts('unfilter')) {
+    const equals = text.indexOf('=');
+    const extension = text.slice(0, Math.max(0, equals)).trim();
+    const command = text.slice(equals + 1).trim();
+    if (!/^\.?[A-Za-z0-9][A-Za-z0-9._-]*$/.test(extension) || command === '') {
+      throw new LbsError('usage', `--unfilter=${JSON.stringify(text)} is not EXT=COMMAND`, {
+        hint: 'for example: --unfilter=".gpg=gpg --decrypt"',
+      });
+    }
+    unfilters.set(extension.startsWith('.') ? extension : `.${extension}`, command);
+  }
+  return unfilters.size === 0 ? undefined : unfilters;
+}
+
+/** What every command that reads a store needs. @throws {LbsError} usage */
+export function readOptionsOf({ flags, signal }: CommandInput, example: string): ReadOptions {
+  const verifyKey = flags.text('verify-key');
+  return {
+    store: storeOf(flags, example),
+    signal,
+    ...present({ scheme: schemeOf(flags), verifyKey, unfilters: unfiltersOf(flags) }),
+  };
+}
+
+/** Refuses operands that the command does not take. @throws {LbsError} usage */
+export function refuseOperands(flags: FlagValues, max: number, usage: string): void {
+  if (flags.operands.length <= max) return;
+  throw new LbsError('usage', `${flags.operands.length} arguments are too many`, {
+    hint: `usage: lbs ${usage}`,
+  });
+}

@@ -1,0 +1,221 @@
+/**
+ * A run as people read it: results on standard output, warnings and progress on standard error.
+ * Quiet says only what is wrong. Restore's warnings, which one cause (not being root) can make
+ * for every single file, are held back and told by kind at the end.
+ */
+import type { BackupSummary } from '../backup/backup-options.ts';
+import type { VerifySummary } from '../maintain/verify-options.ts';
+import type { Damage, ReportEvent, RestoreWarning, SourceWarning } from '../report.ts';
+import type { RestoreSummary } from '../restore/restore-options.ts';
+import { showPath, showText } from '../std/byte-path.ts';
+import { humanCount, humanDuration, humanSize } from '../std/human-size.ts';
+import type { CommandReport, Verbosity } from './command-report.ts';
+import type { CommandName } from './options.ts';
+import type { Output } from './output.ts';
+import type { ProgressLine } from './progress-line.ts';
+
+/** Enough to see what they have in common. */
+const WARNINGS_SHOWN_OF_A_KIND = 10;
+
+const WORDS_OF_RESTORE_WARNING: Readonly<Record<RestoreWarning['code'], string>> = {
+  owner: 'owner or group not set',
+  mode: 'mode not set',
+  time: 'time not set',
+  xattr: 'extended attribute not set',
+  special: 'special file not made',
+  'hard-link': 'hard link not made',
+  'in-the-way': 'something is in the way',
+  write: 'not written',
+};
+
+const KIND_WORDS: ReadonlyMap<string, string> = new Map(Object.entries(WORDS_OF_RESTORE_WARNING));
+
+/** Warnings of one kind, of which only the first are kept: memory stays flat. */
+type Kind = { readonly words: string; readonly shown: string[]; count: number };
+
+/** `1 warning`, `2,000 warnings`. */
+const counted = (count: number, one: string, many = `${one}s`) =>
+  `${humanCount(count)} ${count === 1 ? one : many}`;
+
+export class TextReport implements CommandReport {
+  readonly #command: CommandName;
+  readonly #out: Output;
+  readonly #err: Output;
+  readonly #verbosity: Verbosity;
+  readonly #progress: ProgressLine | undefined;
+  readonly #held = new Map<string, Kind>();
+
+  constructor(options: {
+    command: CommandName;
+    out: Output;
+    err: Output;
+    verbosity: Verbosity;
+    progress: ProgressLine | undefined;
+  }) {
+    this.#command = options.command;
+    this.#out = options.out;
+    this.#err = options.err;
+    this.#verbosity = options.verbosity;
+    this.#progress = options.progress;
+  }
+
+  readonly report = (event: ReportEvent): void => {
+    switch (event.type) {
+      case 'warning':
+        this.#warning(event.warning);
+        break;
+      case 'damage':
+        this.#damage(event.damage);
+        break;
+      case 'stored':
+        if (this.#verbosity === 'verbose') this.#say(`${showPath(event.path)} [${event.status}]`);
+        break;
+      case 'restored':
+        if (this.#verbosity === 'verbose') this.#say(showPath(event.path));
+        break;
+      case 'progress':
+        this.#progress?.update(event.progress);
+        break;
+      case 'note':
+        if (this.#verbosity !== 'quiet') this.#complain(showText(event.message));
+        break;
+    }
+  };
+
+  backupDone(summary: BackupSummary): void {
+    this.close();
+    const { filesNew, filesChanged, filesUnchanged } = summary;
+    if (this.#verbosity !== 'quiet') {
+      const changes = [
+        `${humanCount(filesNew)} new`,
+        `${humanCount(filesChanged)} changed`,
+        `${humanCount(filesUnchanged)} unchanged`,
+      ].join(', ');
+      const segments = counted(summary.segmentsStored, 'segment');
+      this.#table([
+        [summary.dryRun ? 'Dry run' : 'Snapshot', summary.snapshot ?? 'nothing was written'],
+        ['Files', `${changes}; ${counted(summary.directories, 'directory', 'directories')}`],
+        ['Read', `${humanSize(summary.bytesRead)} of ${humanSize(summary.bytes)}`],
+        summary.dryRun
+          ? ['To add', `${humanSize(summary.bytesAdded)} before the filter`]
+          : [
+              'Added',
+              `${humanSize(summary.bytesAdded)}, stored as ${humanSize(summary.bytesStored)} in ${segments}`,
+            ],
+        ['Time', humanDuration(summary.durationS)],
+      ]);
+    }
+    if (summary.warnings > 0) {
+      const made = summary.dryRun ? 'some entries' : 'the snapshot is made, but some entries';
+      this.#complain(
+        `${counted(summary.warnings, 'warning')}: ${made} could not be read as they are (exit code 3)`,
+      );
+    }
+  }
+
+  restoreDone(summary: RestoreSummary): void {
+    this.close();
+    if (this.#verbosity !== 'quiet') {
+      const written = summary.files - summary.filesUnchanged;
+      this.#table([
+        ['Snapshot', summary.snapshot],
+        [
+          'Files',
+          `${humanCount(written)} written, ${humanCount(summary.filesUnchanged)} already as recorded; ${counted(summary.entries, 'entry', 'entries')} in all`,
+        ],
+        [
+          'Written',
+          `${humanSize(summary.bytesWritten)} from ${counted(summary.segmentsRead, 'segment')}`,
+        ],
+        ['Time', humanDuration(summary.durationS)],
+      ]);
+    }
+    const code = summary.damaged > 0 ? 4 : 3;
+    if (summary.warnings > 0) {
+      const words = 'not everything could be put back exactly as recorded';
+      const exit = code === 3 ? ' (exit code 3)' : '';
+      this.#complain(`${counted(summary.warnings, 'warning')}: ${words}${exit}`);
+    }
+    if (summary.damaged > 0) {
+      this.#complain(
+        `${counted(summary.damaged, 'entry', 'entries')} could not be restored, because the store is damaged (exit code 4)`,
+      );
+    }
+  }
+
+  verifyDone(summary: VerifySummary): void {
+    this.close();
+    const { damage, depth } = summary;
+    if (this.#verbosity !== 'quiet') {
+      const files = depth === 'data' ? [['Files', humanCount(summary.files)] as const] : [];
+      const objects =
+        depth === 'checksums' ? [] : [['Objects', humanCount(summary.objects)] as const];
+      this.#table([
+        ['Checked', `${counted(summary.snapshots.length, 'snapshot')}, --${depth}`],
+        [
+          'Read',
+          `${humanSize(summary.bytesRead)} in ${counted(summary.storeFiles, 'file')} of the store`,
+        ],
+        ...objects,
+        ...files,
+        ['Time', humanDuration(summary.durationS)],
+        [
+          'Result',
+          damage.length === 0 ? 'all is well' : counted(damage.length, 'thing') + ' damaged',
+        ],
+      ]);
+    }
+    if (damage.length > 0) this.#complain(`damage found: ${damage.length} in all (exit code 4)`);
+  }
+
+  close(): void {
+    this.#progress?.clear();
+    for (const kind of this.#held.values()) {
+      this.#complain(`${kind.words}:`);
+      for (const line of kind.shown) this.#err.line(`  ${line}`);
+      const more = kind.count - kind.shown.length;
+      if (more > 0) this.#err.line(`  and ${humanCount(more)} more; --verbose names each`);
+    }
+    this.#held.clear();
+  }
+
+  #warning(warning: SourceWarning | RestoreWarning): void {
+    const line = `${showPath(warning.path)}: ${showText(warning.message)}`;
+    const words = KIND_WORDS.get(warning.code);
+    // What of the source could not be saved is told in full, at once: each line may matter.
+    if (words === undefined || this.#verbosity === 'verbose') {
+      this.#complain(`warning: ${line}`);
+      return;
+    }
+    const kind = this.#held.get(words) ?? { words, shown: [], count: 0 };
+    kind.count++;
+    if (kind.shown.length < WARNINGS_SHOWN_OF_A_KIND) kind.shown.push(line);
+    this.#held.set(words, kind);
+  }
+
+  #damage({ what, name, path, snapshot, message }: Damage): void {
+    const thing = path === undefined ? showText(name) : showPath(path);
+    const where = snapshot === undefined || what === 'store-file' ? '' : `${showText(snapshot)}: `;
+    const line = `damaged: ${where}${thing}: ${showText(message)}`;
+    // To verify, damage is the result; to the others it is trouble on the way.
+    if (this.#command === 'verify') this.#say(line);
+    else this.#complain(line);
+  }
+
+  /** A line of results. */
+  #say(line: string): void {
+    this.#progress?.clear();
+    this.#out.line(line);
+  }
+
+  /** A line of trouble. */
+  #complain(line: string): void {
+    this.#progress?.clear();
+    this.#err.line(`lbs: ${line}`);
+  }
+
+  #table(rows: readonly (readonly [string, string])[]): void {
+    const width = Math.max(...rows.map(([name]) => name.length)) + 1;
+    for (const [name, value] of rows) this.#say(`${`${name}:`.padEnd(width)} ${value}`);
+  }
+}

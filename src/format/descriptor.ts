@@ -1,0 +1,175 @@
+/**
+ * The descriptor: the text file that makes a snapshot of stored segments. Written last.
+ *
+ * Keys of the family, in order: Format Producer Date Scheme Root Checksums ... Segments. We add,
+ * before Segments: `Checksums_sha256` (of the .sha256sums file, so that a signature covers every
+ * byte of the snapshot with SHA-256), `Host`, `Entries`, `Files`, `Bytes`, `Stored`, `Warnings`.
+ * Format: lbs-format(5), "DESCRIPTOR".
+ */
+import { LbsError } from '../errors.ts';
+import { parseReference, type ObjectReference, type SliceDialect } from './reference.ts';
+import { formatDate, parseDate } from './timestamp.ts';
+import { isSegmentName } from './snapshot-name.ts';
+import { StanzaParser } from './stanza.ts';
+
+export type SnapshotCounts = {
+  /** Entries of every type. */
+  readonly entries: number;
+  /** Regular files, and the sum of their sizes. */
+  readonly files: number;
+  readonly bytes: number;
+  /** Bytes of segments that this run added to the store. */
+  readonly stored: number;
+  /** Entries that could not be read as they are. */
+  readonly warnings: number;
+};
+
+export type Descriptor = {
+  /** `LBS Snapshot v0.6`, ... as written. */
+  readonly format: string;
+  /** Version as a list of numbers, `[0, 6]`; empty when not understood (accepted, as ever). */
+  readonly version: readonly number[];
+  readonly producer: string | undefined;
+  /** Seconds since 1970. */
+  readonly date: number | undefined;
+  readonly scheme: string | undefined;
+  readonly root: ObjectReference;
+  /** How a lone `[n]` in this snapshot is meant. */
+  readonly dialect: SliceDialect;
+  /** `sha1=..` of the .sha1sums file. */
+  readonly checksums: string | undefined;
+  /** `sha256=..` of the .sha256sums file. */
+  readonly checksumsSha256: string | undefined;
+  readonly host: string | undefined;
+  readonly counts: SnapshotCounts | undefined;
+  /** Names of the segments this snapshot needs. */
+  readonly segments: readonly string[];
+  /** Every key as read, those that we do not know included. */
+  readonly fields: ReadonlyMap<string, string>;
+};
+
+export type NewDescriptor = {
+  readonly producer: string;
+  readonly date: number;
+  readonly scheme: string | undefined;
+  readonly root: string;
+  readonly checksums: string;
+  readonly checksumsSha256: string;
+  readonly host: string;
+  readonly counts: SnapshotCounts;
+  readonly segments: readonly string[];
+};
+
+/** Newest format that we read; a later one may mean something else by the same words. */
+const NEWEST_KNOWN = [0, 11];
+
+/** Text of a new descriptor. */
+export function formatDescriptor(descriptor: NewDescriptor): string {
+  const { counts, scheme } = descriptor;
+  const lines = [
+    'Format: LBS Snapshot v0.6',
+    `Producer: ${descriptor.producer}`,
+    `Date: ${formatDate(descriptor.date)}`,
+    ...(scheme === undefined ? [] : [`Scheme: ${scheme}`]),
+    `Root: ${descriptor.root}`,
+    `Checksums: ${descriptor.checksums}`,
+    `Checksums_sha256: ${descriptor.checksumsSha256}`,
+    `Host: ${descriptor.host}`,
+    `Entries: ${counts.entries}`,
+    `Files: ${counts.files}`,
+    `Bytes: ${counts.bytes}`,
+    `Stored: ${counts.stored}`,
+    `Warnings: ${counts.warnings}`,
+    'Segments:',
+    ...descriptor.segments.toSorted().map((segment) => `    ${segment}`),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function isNewer(version: readonly number[], known: readonly number[]): boolean {
+  for (let at = 0; at < Math.max(version.length, known.length); at++) {
+    const difference = (version[at] ?? 0) - (known[at] ?? 0);
+    if (difference !== 0) return difference > 0;
+  }
+  return false;
+}
+
+function countsOf(fields: ReadonlyMap<string, string>): SnapshotCounts | undefined {
+  const read = (key: string) => {
+    const text = fields.get(key);
+    return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+  };
+  const entries = read('Entries');
+  const files = read('Files');
+  const bytes = read('Bytes');
+  if (entries === undefined || files === undefined || bytes === undefined) return undefined;
+  return { entries, files, bytes, stored: read('Stored') ?? 0, warnings: read('Warnings') ?? 0 };
+}
+
+const CLEARSIGN_BEGIN = '-----BEGIN PGP SIGNED MESSAGE-----';
+const SIGNATURE_BEGIN = '-----BEGIN PGP SIGNATURE-----';
+
+/** The signed lines of a clear-signed text, dash-escapes undone; other text as it is. */
+function withoutArmor(text: string): string {
+  const lines = text.split(/\r?\n/);
+  const begin = lines.indexOf(CLEARSIGN_BEGIN);
+  if (begin < 0) return text;
+  const start = lines.indexOf('', begin);
+  const end = lines.indexOf(SIGNATURE_BEGIN, begin);
+  const body = lines.slice(start + 1, end < 0 ? undefined : end);
+  return body.map((line) => (line.startsWith('- ') ? line.slice(2) : line)).join('\n');
+}
+
+/** True for a clear-signed descriptor. */
+export function isSigned(text: string): boolean {
+  return text.includes(CLEARSIGN_BEGIN);
+}
+
+/**
+ * Reads a descriptor of any version; of a clear-signed one the signed part, unchecked.
+ * @throws {LbsError} format-syntax, format-version
+ */
+export function parseDescriptor(text: string): Descriptor {
+  const parser = new StanzaParser();
+  const fields = new Map<string, string>();
+  // Blank lines do not divide a descriptor: all of it is one record.
+  for (const line of withoutArmor(text).split('\n')) {
+    if (line.trim() !== '') parser.line(line);
+  }
+  for (const [key, value] of parser.end() ?? []) fields.set(key, value);
+  const format = fields.get('Format') ?? '';
+  const numbers = /^(?:LBS|Cumulus) Snapshot v(\d+(?:\.\d+)*)$/.exec(format)?.[1];
+  const version = numbers?.split('.').map(Number) ?? [];
+  if (isNewer(version, NEWEST_KNOWN)) {
+    throw new LbsError('format-version', `format "${format}" is newer than this program knows`, {
+      hint: 'use a newer lbs to read this store',
+    });
+  }
+  const dialect: SliceDialect = isNewer([0, 8], version) && version.length > 0 ? 'prefix' : 'exact';
+  const rootText = fields.get('Root');
+  if (rootText === undefined) throw new LbsError('format-syntax', 'no Root: in the descriptor');
+  const root = parseReference(rootText, dialect);
+  if (root.kind !== 'object') throw new LbsError('format-syntax', `unusable Root: ${rootText}`);
+  const segments = (fields.get('Segments') ?? '').split(/\s+/).filter((word) => word !== '');
+  const strange = segments.find((segment) => !isSegmentName(segment));
+  if (strange !== undefined) {
+    throw new LbsError('format-syntax', `"${strange.slice(0, 80)}" is not the name of a segment`);
+  }
+  // An empty 0.11 snapshot does not list the segment of its own root.
+  const needed = new Set([...segments, root.segment]);
+  return {
+    format,
+    version,
+    producer: fields.get('Producer'),
+    date: parseDate(fields.get('Date') ?? ''),
+    scheme: fields.get('Scheme'),
+    root,
+    dialect,
+    checksums: fields.get('Checksums'),
+    checksumsSha256: fields.get('Checksums_sha256'),
+    host: fields.get('Host'),
+    counts: countsOf(fields),
+    segments: [...needed].sort(),
+    fields,
+  };
+}

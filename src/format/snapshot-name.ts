@@ -1,0 +1,54 @@
+/**
+ * Names of snapshots, schemes and of the files of a flat store.
+ *
+ * `[scheme-]timestamp` names a snapshot; the tools of the family split at the last `-`. A scheme
+ * becomes part of file names, so only letters, digits, `_` and `-` are allowed in a new one.
+ */
+import { LbsError } from '../errors.ts';
+
+const TIMESTAMP = /^\d{8}T\d{6}$/;
+const SCHEME = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/;
+const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
+const SEGMENT_FILE = new RegExp(`^(${UUID})\\.tar(\\.[A-Za-z0-9._-]+)?$`);
+const SEGMENT_NAME = new RegExp(`^${UUID}$`);
+const SNAPSHOT_FILE = /^snapshot-((?:[^/]+-)?\d{8}T\d{6})\.(lbs|cumulus|sha1sums|sha256sums)$/;
+
+/** Checks a scheme given by a person. @throws {LbsError} usage */
+export function checkScheme(scheme: string): string {
+  if (SCHEME.test(scheme) && !TIMESTAMP.test(scheme)) return scheme;
+  throw new LbsError('usage', `--scheme=${JSON.stringify(scheme)} is not a usable name`, {
+    hint: 'a scheme becomes part of file names: use 1 to 64 letters, digits, "_" or "-", not starting with "-"',
+  });
+}
+
+/** `[scheme-]timestamp`. */
+export function formatSnapshotName(scheme: string | undefined, timestamp: string): string {
+  return scheme === undefined ? timestamp : `${scheme}-${timestamp}`;
+}
+
+/** The scheme and timestamp of a snapshot name; undefined when it is not one. */
+export function parseSnapshotName(
+  name: string,
+): { scheme: string | undefined; timestamp: string } | undefined {
+  const dash = name.lastIndexOf('-');
+  const timestamp = name.slice(dash + 1);
+  if (!TIMESTAMP.test(timestamp) || dash === 0) return undefined;
+  return { scheme: dash < 0 ? undefined : name.slice(0, dash), timestamp };
+}
+
+/** What a file of a snapshot is: `snapshot-NAME.KIND`; undefined for any other file. */
+export function parseSnapshotFile(file: string): { name: string; kind: string } | undefined {
+  const match = SNAPSHOT_FILE.exec(file);
+  return match ? { name: match[1] ?? '', kind: match[2] ?? '' } : undefined;
+}
+
+/** The segment a file holds, and its filter extension; undefined for any other file. */
+export function parseSegmentFile(file: string): { segment: string; extension: string } | undefined {
+  const match = SEGMENT_FILE.exec(file);
+  return match ? { segment: match[1] ?? '', extension: match[2] ?? '' } : undefined;
+}
+
+/** True for the lower-case textual UUID that names a segment. */
+export function isSegmentName(text: string): boolean {
+  return SEGMENT_NAME.test(text);
+}

@@ -1,0 +1,69 @@
+/**
+ * Stanzas: `key: value` lines ended by an empty line, the text form of metadata, descriptors and
+ * companion files. A line that starts with white space continues the value before it.
+ *
+ * Keys we add consist of letters, digits and `_`, so that the oldest parsers skip them quietly.
+ * Values are kept as Latin-1 text of the bytes on disk; continuation lines are joined with `\n`
+ * and lose their leading blanks. Format: lbs-format(5), "STANZAS".
+ */
+
+/** Keys and values of one stanza. A repeated key keeps its last value. */
+export type Stanza = Map<string, string>;
+
+const KEY_LINE = /^([-\w]+):[ \t]*(.*)$/s;
+
+/** Result of feeding one line to a `StanzaParser`. */
+export type LineResult =
+  | { kind: 'more' }
+  | { kind: 'stanza'; stanza: Stanza }
+  | { kind: 'include'; reference: string }
+  | { kind: 'junk'; line: string };
+
+const MORE: LineResult = { kind: 'more' };
+
+/** Reads lines (without their newline) and gives stanzas; holds at most one stanza. */
+export class StanzaParser {
+  #stanza: Stanza = new Map();
+  #lastKey: string | undefined;
+
+  /** Takes one line. An `@reference` line in column 0 is an include. */
+  line(line: string): LineResult {
+    if (line === '') return this.#end();
+    const first = line.charCodeAt(0);
+    if (first === 0x40) return { kind: 'include', reference: line.slice(1) };
+    if (first === 0x20 || first === 0x09) {
+      if (this.#lastKey === undefined) return { kind: 'junk', line };
+      const before = this.#stanza.get(this.#lastKey) ?? '';
+      const more = line.trimStart();
+      this.#stanza.set(this.#lastKey, before === '' ? more : `${before}\n${more}`);
+      return MORE;
+    }
+    const match = KEY_LINE.exec(line);
+    if (!match) {
+      this.#lastKey = undefined;
+      return { kind: 'junk', line };
+    }
+    this.#lastKey = match[1] ?? '';
+    this.#stanza.set(this.#lastKey, match[2] ?? '');
+    return MORE;
+  }
+
+  /** Ends the text: the last stanza if it was not closed by an empty line. */
+  end(): Stanza | undefined {
+    const result = this.#end();
+    return result.kind === 'stanza' ? result.stanza : undefined;
+  }
+
+  #end(): LineResult {
+    this.#lastKey = undefined;
+    if (this.#stanza.size === 0) return MORE;
+    const stanza = this.#stanza;
+    this.#stanza = new Map();
+    return { kind: 'stanza', stanza };
+  }
+}
+
+/** One `key: value` line or lines; further lines of a value are indented by four blanks. */
+export function formatField(key: string, value: string): string {
+  return `${key}: ${value.includes('\n') ? value.replaceAll('\n', '\n    ') : value}\n`;
+}

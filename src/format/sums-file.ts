@@ -1,0 +1,30 @@
+/**
+ * `.sha1sums` and `.sha256sums`: `<hex> *<file>` lines that `sha1sum -c` and `sha256sum -c`
+ * check from within the store. Format: lbs-format(5), "CHECKSUMS FILES".
+ */
+import { LbsError } from '../errors.ts';
+
+/** Text for files and their digests, in the order given. */
+export function formatSums(sums: Iterable<readonly [file: string, hex: string]>): string {
+  let text = '';
+  for (const [file, hex] of sums) text += `${hex} *${file}\n`;
+  return text;
+}
+
+/** Digests by file name. @throws {LbsError} format-syntax */
+export function parseSums(text: string, source: string): Map<string, string> {
+  const sums = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    if (line === '') continue;
+    const match = /^([0-9a-f]{40,64}) [ *](.+)$/.exec(line);
+    // A name with a slash would reach out of the store.
+    if (!match || match[2]?.includes('/')) {
+      throw new LbsError(
+        'format-syntax',
+        `${source}: not a checksums line: "${line.slice(0, 80)}"`,
+      );
+    }
+    sums.set(match[2] ?? '', match[1] ?? '');
+  }
+  return sums;
+}

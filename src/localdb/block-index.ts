@@ -1,0 +1,202 @@
+/**
+ * Which blocks are stored already, by content, and which objects may still be used.
+ *
+ * Found by SHA-256 and size, never by SHA-1. Rows are only added for segments that are durable in
+ * the store (`addSegment`, one transaction each); blocks of segments on their way there are in
+ * `pending`, so that equal files of one run are stored once. Table: lbs-localdb(5).
+ */
+import type { OpenDatabase } from './open-localdb.ts';
+import { databaseError } from './open-localdb.ts';
+
+/** Objects per segment that the row numbers have room for. */
+export const OBJECTS_PER_SEGMENT_MAX = 2 ** 24;
+
+export type BlockPlace = { readonly segment: string; readonly object: number };
+
+/** What is known of a block's content. */
+export type KnownBlock =
+  | { readonly kind: 'stored'; readonly place: BlockPlace }
+  /** Stored, but not to be used again: store it anew in `group`, keeping its age. */
+  | { readonly kind: 'expired'; readonly group: number; readonly age: number };
+
+/**
+ * One object of a segment that has become durable. Digests are hex text, as stanzas have them:
+ * a Buffer for each of some ten thousand blocks on their way cost more than the blocks' rows.
+ */
+export type IndexedObject = {
+  readonly sha256: string;
+  readonly sizeBytes: number;
+  /** When its content was first stored, if that was before this segment. */
+  readonly age: number | undefined;
+};
+
+export type NewSegment = {
+  readonly name: string;
+  readonly group: string;
+  readonly file: string;
+  readonly sha1: Buffer;
+  readonly sha256: Buffer;
+  readonly storedBytes: number;
+  readonly created: number;
+  readonly objects: readonly IndexedObject[];
+};
+
+/** A row of a segment. */
+export type SegmentRow = {
+  readonly id: number;
+  readonly name: string;
+  readonly file: string;
+  readonly sha1: Buffer;
+  readonly sha256: Buffer;
+  readonly stored_bytes: number;
+  readonly expired: number | null;
+};
+
+type BlockRow = {
+  readonly id: number;
+  readonly size: number;
+  readonly sha256: Buffer;
+  readonly age: number | null;
+  readonly expired: number | null;
+};
+
+type SegmentFacts = { readonly name: string; readonly created: number };
+
+const KEY_DIGITS = 12;
+
+/** First 48 bits of a digest. */
+function keyOf(sha256: string): number {
+  return Number.parseInt(sha256.slice(0, KEY_DIGITS), 16);
+}
+
+export class BlockIndex {
+  readonly #open: OpenDatabase;
+  readonly #pending = new Map<string, { place: BlockPlace; sizeBytes: number }>();
+  readonly #facts = new Map<number, SegmentFacts>();
+  readonly #statements;
+
+  constructor(open: OpenDatabase) {
+    this.#open = open;
+    const { db } = open;
+    this.#statements = {
+      // No join and no order here: the planner would walk the whole table by id for them.
+      byContent: db.prepare<[number], BlockRow>(
+        'select id, size, sha256, age, expired from blocks where key = ?',
+      ),
+      facts: db.prepare<[number], SegmentFacts>('select name, created from segments where id = ?'),
+      segment: db.prepare<[string], SegmentRow>(
+        'select id, name, file, sha1, sha256, stored_bytes, expired from segments where name = ?',
+      ),
+      hasExpired: db.prepare<[number, number], { id: number }>(
+        'select id from blocks where id between ? and ? and expired is not null limit 1',
+      ),
+      usable: db.prepare<[number], { id: number }>(
+        'select id from blocks where id = ? and expired is null',
+      ),
+      addSegment: db.prepare(
+        `insert into segments(name, grp, file, sha1, sha256, raw_bytes, stored_bytes, objects, created)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      ),
+      addBlock: db.prepare('insert into blocks(id, key, sha256, size, age) values (?, ?, ?, ?, ?)'),
+    };
+  }
+
+  /**
+   * Looks a block up by content. `isUsable` says whether a segment may be referred to (it is
+   * in the store); rows of others are as if they were not there.
+   */
+  find(
+    sha256: string,
+    sizeBytes: number,
+    isUsable: (segment: string) => boolean,
+  ): KnownBlock | undefined {
+    const pending = this.#pending.get(sha256);
+    if (pending?.sizeBytes === sizeBytes) return { kind: 'stored', place: pending.place };
+    let expired: KnownBlock | undefined;
+    for (const row of this.#rows(sha256)) {
+      if (row.size !== sizeBytes || row.sha256.toString('hex') !== sha256) continue;
+      const object = row.id % OBJECTS_PER_SEGMENT_MAX;
+      const { name, created } = this.#factsOf((row.id - object) / OBJECTS_PER_SEGMENT_MAX);
+      if (row.expired !== null)
+        expired = { kind: 'expired', group: row.expired, age: row.age ?? created };
+      else if (isUsable(name)) return { kind: 'stored', place: { segment: name, object } };
+    }
+    return expired;
+  }
+
+  #factsOf(segmentId: number): SegmentFacts {
+    let facts = this.#facts.get(segmentId);
+    if (facts === undefined) {
+      facts = this.#statements.facts.get(segmentId);
+      if (facts === undefined) {
+        throw databaseError(this.#open.file, 'read', new Error(`segment ${segmentId} has no row`));
+      }
+      this.#facts.set(segmentId, facts);
+    }
+    return facts;
+  }
+
+  #rows(sha256: string): BlockRow[] {
+    try {
+      return this.#statements.byContent.all(keyOf(sha256));
+    } catch (error) {
+      throw databaseError(this.#open.file, 'read', error);
+    }
+  }
+
+  /** Remembers a block that was just put into an open segment. */
+  addPending(sha256: string, sizeBytes: number, place: BlockPlace): void {
+    this.#pending.set(sha256, { place, sizeBytes });
+  }
+
+  /** One transaction: the segment and its objects. Call only when it is durable in the store. */
+  addSegment(segment: NewSegment): void {
+    const rawBytes = segment.objects.reduce((sum, object) => sum + object.sizeBytes, 0);
+    const work = this.#open.db.transaction(() => {
+      const { lastInsertRowid } = this.#statements.addSegment.run(
+        segment.name,
+        segment.group,
+        segment.file,
+        segment.sha1,
+        segment.sha256,
+        rawBytes,
+        segment.storedBytes,
+        segment.objects.length,
+        segment.created,
+      );
+      const first = Number(lastInsertRowid) * OBJECTS_PER_SEGMENT_MAX;
+      segment.objects.forEach(({ sha256, sizeBytes, age }, object) => {
+        this.#statements.addBlock.run(
+          first + object,
+          keyOf(sha256),
+          Buffer.from(sha256, 'hex'),
+          sizeBytes,
+          age ?? null,
+        );
+      });
+    });
+    try {
+      work.immediate();
+    } catch (error) {
+      throw databaseError(this.#open.file, 'write', error);
+    }
+    for (const { sha256 } of segment.objects) this.#pending.delete(sha256);
+  }
+
+  /** The row of a segment, if this database knows it. */
+  segment(name: string): SegmentRow | undefined {
+    return this.#statements.segment.get(name);
+  }
+
+  /** True when some object of the segment has expired, so that each must be looked up. */
+  hasExpired(segmentId: number): boolean {
+    const first = segmentId * OBJECTS_PER_SEGMENT_MAX;
+    const last = first + OBJECTS_PER_SEGMENT_MAX - 1;
+    return this.#statements.hasExpired.get(first, last) !== undefined;
+  }
+
+  /** True when that object exists and has not expired. */
+  isUsable(segmentId: number, object: number): boolean {
+    return this.#statements.usable.get(segmentId * OBJECTS_PER_SEGMENT_MAX + object) !== undefined;
+  }
+}

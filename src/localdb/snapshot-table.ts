@@ -1,0 +1,73 @@
+/** What the local database remembers of snapshots: their counts, and the objects they use. */
+import type { OpenDatabase } from './open-localdb.ts';
+import { databaseError } from './open-localdb.ts';
+
+export type NewSnapshot = {
+  readonly name: string;
+  readonly scheme: string;
+  readonly created: number;
+  readonly entries: number;
+  readonly files: number;
+  readonly bytes: number;
+  /** Segment row number, and a bit per object that is used. */
+  readonly used: Iterable<readonly [segmentId: number, objects: Buffer]>;
+};
+
+type Totals = { readonly files: number; readonly bytes: number };
+
+export class SnapshotTable {
+  readonly #open: OpenDatabase;
+
+  constructor(open: OpenDatabase) {
+    this.#open = open;
+  }
+
+  /** Files and bytes of the scheme's last snapshot, for the progress display. */
+  lastTotals(scheme: string): Totals | undefined {
+    return this.#open.db
+      .prepare<[string], Totals>(
+        'select files, bytes from snapshots where scheme = ? order by id desc limit 1',
+      )
+      .get(scheme);
+  }
+
+  /** Metadata segments of less than `belowBytes` that the scheme's last snapshot uses. */
+  smallMetadataSegments(scheme: string, belowBytes: number): string[] {
+    return this.#open.db
+      .prepare<[string, number], { name: string }>(
+        `select s.name from segments_used u join segments s on s.id = u.segment
+         where u.snapshot = (select max(id) from snapshots where scheme = ?)
+         and s.grp = 'metadata' and s.raw_bytes < ?`,
+      )
+      .all(scheme, belowBytes)
+      .map(({ name }) => name);
+  }
+
+  /** One transaction: the snapshot and everything about it. */
+  add(snapshot: NewSnapshot): void {
+    const { db, file } = this.#open;
+    const addUsed = db.prepare('insert into segments_used values (?, ?, ?)');
+    const work = db.transaction(() => {
+      const { lastInsertRowid } = db
+        .prepare(
+          `insert into snapshots(name, scheme, created, entries, files, bytes)
+           values (?, ?, ?, ?, ?, ?)`,
+        )
+        .run(
+          snapshot.name,
+          snapshot.scheme,
+          snapshot.created,
+          snapshot.entries,
+          snapshot.files,
+          snapshot.bytes,
+        );
+      for (const [segment, objects] of snapshot.used)
+        addUsed.run(lastInsertRowid, segment, objects);
+    });
+    try {
+      work.immediate();
+    } catch (error) {
+      throw databaseError(file, 'write', error);
+    }
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * The program: arguments to a command, its result to an exit code, signals to an AbortSignal.
+ *
+ * The only place that turns errors into messages and exit codes. The first SIGINT, SIGTERM or
+ * SIGHUP asks the run to stop tidily (exit 130 for all three: stopping was asked for); the
+ * second ends the process at once, as the signal does by itself.
+ */
+import { setFlagsFromString } from 'node:v8';
+import { argumentBytes } from './cli/argument-bytes.ts';
+import type { Command } from './cli/command.ts';
+import type { Outputs } from './cli/command-report.ts';
+import { BACKUP, type CommandName, type CommandSpec, commandNamed } from './cli/options.ts';
+import { Output } from './cli/output.ts';
+import { EXIT, LbsError, exitCodeOf } from './errors.ts';
+import { showText } from './std/byte-path.ts';
+import { endGroups } from './std/child-groups.ts';
+
+// The heap would grow to several times what is in use before it is cleaned: with this a backup of
+// 100,000 tiny files peaks at 155 MB instead of 240, for a fifth to two fifths more processor time.
+setFlagsFromString('--heap-growing-percent=30');
+
+/** Set by --json once the options are read: then the last line of a failure is JSON too. */
+let isJson = false;
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Loaded on use, so that `lbs --help` or a typing error does not wait for the rest. */
+const LOAD: Readonly<Record<CommandName, () => Promise<Command>>> = {
+  backup: async () => (await import('./cli/command-backup.ts')).runBackup,
+  list: async () => (await import('./cli/command-list.ts')).runList,
+  ls: async () => (await import('./cli/command-ls.ts')).runLs,
+  restore: async () => (await import('./cli/command-restore.ts')).runRestore,
+  verify: async () => (await import('./cli/command-verify.ts')).runVerify,
+};
+
+function abortOnSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of SIGNALS) {
+    const onSignal = () => {
+      if (controller.signal.aborted) {
+        // Without a listener the signal does what it does to any program: it ends it.
+        endGroups();
+        process.removeAllListeners(name);
+        process.kill(process.pid, name);
+        return;
+      }
+      outputs.err.line('lbs: stopping tidily; once more to stop at once');
+      const hint = 'nothing is left half-done; the same command goes on from here';
+      controller.abort(new LbsError('interrupted', `interrupted by ${name}`, { hint }));
+    };
+    process.on(name, onSignal);
+  }
+  return controller.signal;
+}
+
+async function showHelp(out: Output, command: CommandSpec | undefined): Promise<number> {
+  const { commandHelp, programHelp } = await import('./cli/help-text.ts');
+  out.raw(command === undefined ? programHelp() : commandHelp(command));
+  return EXIT.done;
+}
+
+async function showVersion(out: Output): Promise<number> {
+  const { VERSION } = await import('./version.ts');
+  out.line(`lbs ${VERSION} (Node ${process.versions.node})`);
+  return EXIT.done;
+}
+
+/** `lbs help [COMMAND]`. */
+function helpTopic(name: string | undefined): CommandSpec | undefined {
+  if (name === undefined) return undefined;
+  const command = commandNamed(name);
+  if (command) return command;
+  throw new LbsError('usage', `there is no command "${showText(name)}"`, {
+    hint: '"lbs help" lists the commands',
+  });
+}
+
+/** Does what the arguments ask for; the exit code. @throws what the command throws */
+async function run(
+  args: readonly Buffer[],
+  outputs: Outputs,
+  signal: AbortSignal,
+): Promise<number> {
+  const first = args[0]?.toString();
+  if (first === '--version' || first === '-V') return await showVersion(outputs.out);
+  if (first === undefined) {
+    await showHelp(outputs.err, undefined);
+    return EXIT.usage;
+  }
+  if (first === '--help' || first === '-h') return await showHelp(outputs.out, undefined);
+  if (first === 'help') return await showHelp(outputs.out, helpTopic(args[1]?.toString()));
+  const named = commandNamed(first);
+  const command = named ?? BACKUP;
+  // Asked before parsing, because what parsing has to say is to be JSON as well.
+  isJson = args.some((arg) => arg.toString() === '--json');
+  const { parseFlags } = await import('./cli/parse-flags.ts');
+  const parsed = parseFlags(command, named ? args.slice(1) : args);
+  isJson = parsed.given.has('json');
+  if (parsed.given.has('help')) return await showHelp(outputs.out, command);
+  const { readConfig } = await import('./cli/config-file.ts');
+  const { FlagValues } = await import('./cli/flag-values.ts');
+  const config = readConfig(parsed.given.get('config')?.at(-1)?.toString(), process.env);
+  const flags = new FlagValues(parsed, config, process.env);
+  const start = await LOAD[command.name]();
+  return await start({ flags, outputs, signal });
+}
+
+/** Says what went wrong; the exit code it means. */
+function explain(thrown: unknown, outputs: Outputs, signal: AbortSignal): number {
+  const isKnown = thrown instanceof LbsError;
+  // Once a signal came, whatever failed then failed because of it.
+  const reason: unknown = signal.reason;
+  const error = signal.aborted && !isKnown && reason instanceof LbsError ? reason : thrown;
+  const code = exitCodeOf(error);
+  const message = error instanceof Error ? error.message : String(error);
+  const hint = error instanceof LbsError ? error.hint : undefined;
+  if (isJson) {
+    outputs.out.line(JSON.stringify({ message_type: 'exit_error', code, message, hint }));
+  }
+  if (error instanceof LbsError) {
+    outputs.err.line(`lbs: ${message}`);
+    if (hint !== undefined) outputs.err.line(`     ${hint}`);
+    return code;
+  }
+  const stack = (error instanceof Error && error.stack) || message;
+  outputs.err.line('lbs: unexpected error');
+  for (const line of stack.split('\n')) outputs.err.line(`     ${showText(line)}`);
+  outputs.err.line('     this is a mistake in lbs: please report it with the lines above');
+  return code;
+}
+
+/** Ends the process when everything was written. */
+async function finish(code: number, { out, err }: Outputs): Promise<never> {
+  await out.flush();
+  if (out.failure) err.line(`lbs: cannot write to standard output: ${out.failure.message}`);
+  await err.flush();
+  // Not left to the event loop: a stray handle must not keep a finished program alive.
+  process.exit(out.failure && code === EXIT.done ? EXIT.failed : code);
+}
+
+const outputs: Outputs = { out: new Output(process.stdout), err: new Output(process.stderr) };
+const signal = abortOnSignal();
+process.on('uncaughtException', (error) => {
+  void finish(explain(error, outputs, signal), outputs);
+});
+try {
+  await finish(await run(argumentBytes(), outputs, signal), outputs);
+} catch (error) {
+  await finish(explain(error, outputs, signal), outputs);
+}

@@ -1,0 +1,36 @@
+/** What a verification has found so far: each finding is reported at once and kept for the end. */
+import type { Damage, Report } from '../report.ts';
+
+/** Findings kept for the summary; all are reported. A missing segment can cost millions. */
+const KEPT_MAX = 100_000;
+
+export class DamageLog {
+  readonly #report: Report;
+  readonly #kept: Damage[] = [];
+  readonly #storeFiles = new Set<string>();
+  #count = 0;
+
+  constructor(report: Report) {
+    this.#report = report;
+  }
+
+  add(damage: Damage): void {
+    this.#count++;
+    if (damage.what === 'store-file') this.#storeFiles.add(damage.name);
+    if (this.#kept.length < KEPT_MAX) this.#kept.push(damage);
+    this.#report({ type: 'damage', damage });
+  }
+
+  /** True when something was found wrong with this file of the store. */
+  hasStoreFile(name: string): boolean {
+    return this.#storeFiles.has(name);
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  get kept(): readonly Damage[] {
+    return this.#kept;
+  }
+}

@@ -1,0 +1,49 @@
+/** What `verify` and `list` are asked, and what they answer: the library's and the CLI's contract. */
+import type { ErrorCode } from '../errors.ts';
+import type { SnapshotCounts } from '../format/descriptor.ts';
+import type { Damage } from '../report.ts';
+import type { ReadOptions } from '../restore/restore-options.ts';
+
+/** `checksums`: files of the store against the sums files. `objects`: and every segment
+ * unfiltered, every reference resolvable. `data`: and every file's bytes rebuilt and hashed. */
+export type VerifyDepth = 'checksums' | 'objects' | 'data';
+
+export type VerifyOptions = ReadOptions & {
+  readonly depth?: VerifyDepth;
+  /** Names, `latest`, prefixes; none means every snapshot of the store. */
+  readonly snapshots?: readonly string[];
+};
+
+export type VerifySummary = {
+  readonly depth: VerifyDepth;
+  readonly snapshots: readonly string[];
+  /** Files of the store that were read. */
+  readonly storeFiles: number;
+  readonly bytesRead: number;
+  readonly objects: number;
+  /** Entries whose content was checked (`data`). */
+  readonly files: number;
+  /** What is damaged, each also reported as an event; any means exit 4. */
+  readonly damage: readonly Damage[];
+  readonly durationS: number;
+};
+
+/** One snapshot as `list` shows it. */
+export type SnapshotInfo = {
+  readonly name: string;
+  readonly scheme: string | undefined;
+  /** Seconds since 1970. */
+  readonly date: number | undefined;
+  readonly host: string | undefined;
+  readonly producer: string | undefined;
+  readonly format: string;
+  readonly signed: boolean;
+  readonly counts: SnapshotCounts | undefined;
+  readonly segments: number;
+  /** Size of the segments it needs, as stored. */
+  readonly storedBytes: number;
+  /** Why the descriptor cannot be used, when it cannot. */
+  readonly error: string | undefined;
+  /** The code of that error. */
+  readonly errorCode: ErrorCode | undefined;
+};

@@ -1,0 +1,141 @@
+/**
+ * `lbs verify`: the order of its stages.
+ *
+ *     descriptors -> checksums files -> files of the store      verify-checksums
+ *       -> metadata -> plan -> every segment once -> contents   verify-contents
+ *       -> names of the files that are lost                     only when there are any
+ *
+ * Damage is reported and never thrown; whatever a store contains, the verification goes on to its
+ * end. Where the checksums show damage the files it costs are found out at every depth.
+ */
+import { performance } from 'node:perf_hooks';
+import { LbsError, messageOf } from '../errors.ts';
+import { silentReport } from '../report.ts';
+import { isDamage } from '../metadata/metadata-objects.ts';
+import { SegmentSource } from '../segments/segment-source.ts';
+import {
+  openSnapshot,
+  type OpenSnapshot,
+  resolveAmong,
+  type SnapshotFile,
+  snapshotsAmong,
+} from '../snapshots/open-snapshot.ts';
+import { openStore } from '../stores/open-store.ts';
+import type { Store } from '../stores/store.ts';
+import { DamageLog } from './damage-log.ts';
+import { ChecksumVerifier } from './verify-checksums.ts';
+import { ContentsVerifier } from './verify-contents.ts';
+import type { VerifyOptions, VerifySummary } from './verify-options.ts';
+import { VerifyProgress } from './verify-progress.ts';
+
+const MS_PER_S = 1000;
+
+/**
+ * Verifies the snapshots asked for, or all (of `scheme`, when given).
+ * @throws {LbsError} store-missing, snapshot-missing, snapshot-ambiguous, signature-missing and
+ * signature-bad (with a verify key: what cannot be trusted is not looked at), signature-key,
+ * filter-missing, interrupted
+ */
+export async function verify(options: VerifyOptions): Promise<VerifySummary> {
+  const startMs = performance.now();
+  const { depth = 'checksums', verifyKey, signal, report = silentReport } = options;
+  const store = openStore(options.store);
+  const files = store.list();
+  const source = new SegmentSource(store, options.unfilters, files);
+  const chosen = choose(store, snapshotsAmong(files), options);
+  if (chosen.length === 0) {
+    // "All is well" with nothing to look at is what an unmounted disk would be told every night.
+    throw new LbsError('snapshot-missing', `the store ${store.place} has no snapshots to verify`, {
+      hint: 'is the disk mounted? "lbs list" shows what there is',
+    });
+  }
+  const damage = new DamageLog(report);
+  const progress = new VerifyProgress(report, signal);
+
+  const checksums = new ChecksumVerifier(source, damage, progress);
+  const usable: SnapshotFile[] = [];
+  for (const snapshot of chosen) {
+    try {
+      const opened = await openSnapshot(store, snapshot, { verifyKey });
+      progress.countFile(snapshot.file.sizeBytes);
+      checksums.addSnapshot(opened);
+      usable.push(snapshot);
+    } catch (error) {
+      if (!isDamage(error) || isSignatureTrouble(error)) throw error;
+      const { name } = snapshot;
+      const message = messageOf(error);
+      damage.add({ what: 'store-file', name: snapshot.file.name, snapshot: name, message });
+    }
+  }
+  await checksums.check();
+
+  const { damagedSegments } = checksums;
+  let filesChecked = 0;
+  if (depth !== 'checksums' || damagedSegments.size > 0) {
+    const run = { depth, source, damagedSegments, damage, progress, signal };
+    const contents = new ContentsVerifier(run);
+    try {
+      // Descriptors are read anew in each stage: those of a large store do not fit into memory.
+      const opened = () => openAll(store, usable, verifyKey);
+      await verifyContents(contents, opened, depth === 'checksums' ? damagedSegments : undefined);
+      filesChecked = contents.files;
+    } finally {
+      contents.close();
+    }
+  }
+  return {
+    depth,
+    snapshots: chosen.map(({ name }) => name),
+    storeFiles: progress.storeFiles,
+    bytesRead: progress.bytesRead,
+    objects: progress.objects,
+    files: depth === 'data' ? filesChecked : 0,
+    damage: damage.kept,
+    durationS: (performance.now() - startMs) / MS_PER_S,
+  };
+}
+
+/** Of snapshots that need none of `only` (when given) nothing is looked at. */
+async function verifyContents(
+  contents: ContentsVerifier,
+  opened: () => AsyncGenerator<OpenSnapshot>,
+  only: ReadonlySet<string> | undefined,
+): Promise<void> {
+  const isConcerned = ({ descriptor }: OpenSnapshot) =>
+    only === undefined || descriptor.segments.some((segment) => only.has(segment));
+  for await (const snapshot of opened()) {
+    if (isConcerned(snapshot)) await contents.addSnapshot(snapshot.name, snapshot.descriptor);
+  }
+  await contents.checkContents();
+  if (!contents.hasLosses) return;
+  contents.startNaming();
+  for await (const snapshot of opened()) {
+    if (isConcerned(snapshot)) await contents.nameLosses(snapshot.name, snapshot.descriptor);
+  }
+}
+
+async function* openAll(
+  store: Store,
+  snapshots: readonly SnapshotFile[],
+  verifyKey: string | undefined,
+): AsyncGenerator<OpenSnapshot> {
+  for (const snapshot of snapshots) yield await openSnapshot(store, snapshot, { verifyKey });
+}
+
+function isSignatureTrouble(error: unknown): boolean {
+  return error instanceof LbsError && error.code.startsWith('signature-');
+}
+
+/** The snapshots asked for, oldest first, each once. */
+function choose(
+  store: Store,
+  all: readonly SnapshotFile[],
+  options: VerifyOptions,
+): readonly SnapshotFile[] {
+  const { scheme, snapshots: words = [] } = options;
+  if (words.length === 0) {
+    return scheme === undefined ? all : all.filter((one) => (one.scheme ?? '') === scheme);
+  }
+  const wanted = new Set(words.map((word) => resolveAmong(store, all, word, scheme).name));
+  return all.filter(({ name }) => wanted.has(name));
+}

@@ -1,0 +1,104 @@
+/**
+ * Further names of a hard-linked thing, made when its first name is in place.
+ *
+ * Called by restore.ts after all content is written. Where the filesystem has no hard links the
+ * name gets a copy, and a warning.
+ */
+import { readSync } from 'node:fs';
+import { errnoName, messageOf } from '../errors.ts';
+import { statusAt, statusIfAny } from '../posix/file-status.ts';
+import * as libc from '../posix/libc.ts';
+import { O } from '../posix/libc.ts';
+import { makeEntry } from './make-entry.ts';
+import type { LedgerEntry } from './restore-ledger.ts';
+import type { Warn } from './set-attributes.ts';
+import type { TargetTree } from './target-tree.ts';
+import { AsideFile, drain, type FileMaker } from './write-file.ts';
+
+const CHUNK_BYTES = 1024 * 1024;
+/** No hard links here (FAT), none across this border (a mount point), or no more of them. */
+const CANNOT_LINK = new Set([
+  'EPERM',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'ENOSYS',
+  'EXDEV',
+  'EMLINK',
+  'EACCES',
+]);
+
+export type LinkOutcome = 'linked' | 'unchanged' | 'copied';
+
+/** @throws {InTheWay}, {SystemError} */
+export function linkName(
+  maker: FileMaker,
+  first: LedgerEntry,
+  entry: LedgerEntry,
+  warn: Warn,
+): LinkOutcome {
+  const { tree } = maker;
+  const from = pin(tree, first);
+  try {
+    return tree.at(entry.path, (spot) => {
+      const source = statusAt(from.dir, from.name);
+      const present = statusIfAny(spot.dir.fd, spot.name);
+      if (present?.inode === source.inode && present.device === source.device) return 'unchanged';
+      const aside = present === undefined ? spot.name : tree.temporaryName(entry.id);
+      try {
+        libc.linkAt(from.dir, from.name, spot.dir.fd, aside);
+      } catch (error) {
+        if (!CANNOT_LINK.has(errnoName(error) ?? '')) throw error;
+        warn('hard-link', `it is a copy, not a hard link: ${messageOf(error)}`);
+        return copy(maker, from, { ...entry, holes: first.holes }, warn);
+      }
+      if (present === undefined) return 'linked';
+      try {
+        tree.place(entry.path, spot, aside);
+      } catch (error) {
+        libc.unlinkAt(spot.dir.fd, aside);
+        throw error;
+      }
+      return 'linked';
+    });
+  } finally {
+    libc.close(from.dir);
+  }
+}
+
+type Pinned = { readonly dir: number; readonly name: Buffer };
+
+/** The first name, with a directory descriptor that no other use of the tree closes. */
+function pin(tree: TargetTree, first: LedgerEntry): Pinned {
+  return tree.at(first.path, ({ dir, name }) => ({
+    dir: libc.openAt(dir.fd, libc.cString('.'), O.PATH | O.DIRECTORY),
+    name,
+  }));
+}
+
+function copy(maker: FileMaker, from: Pinned, entry: LedgerEntry, warn: Warn): LinkOutcome {
+  if (entry.type !== 'f') {
+    makeEntry(maker, entry, warn);
+    return 'copied';
+  }
+  const fd = libc.openAt(from.dir, from.name, O.RDONLY | O.NOFOLLOW | O.NONBLOCK);
+  try {
+    const file = AsideFile.create(maker, entry);
+    try {
+      const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+      for (let at = 0; at < entry.sizeBytes;) {
+        const length = readSync(fd, buffer, 0, CHUNK_BYTES, at);
+        if (length === 0) break;
+        file.write(at, buffer.subarray(0, length));
+        at += length;
+      }
+      drain(file.check());
+    } catch (error) {
+      file.discard();
+      throw error;
+    }
+    file.place(warn);
+    return 'copied';
+  } finally {
+    libc.close(fd);
+  }
+}

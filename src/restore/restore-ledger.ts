@@ -1,0 +1,326 @@
+/**
+ * What a restore remembers of every selected entry between its passes, in a temporary database
+ * that SQLite keeps in memory while it is small and on disk when it is not: memory stays flat for
+ * millions of entries. It has no name and is gone when the process is.
+ *
+ * An entry's id is also its file id in the content plan. Ids follow the order of the metadata.
+ */
+import Database from 'better-sqlite3';
+import type { ByteRange, Entry } from '../format/entry.ts';
+import { type EntryType } from '../posix/file-status.ts';
+import type { Role } from './select-paths.ts';
+import type { Wish } from './set-attributes.ts';
+
+/** What is still to be done for an entry, or what came of it. */
+export const STATE = {
+  /** Directory, link, special file or file without stored content: to be made. */
+  make: 0,
+  /** File with the recorded content in place already: attributes to be looked at. */
+  equal: 1,
+  /** File that waits for its content. */
+  content: 2,
+  /** Further name of a hard-linked entry, `first`. */
+  link: 3,
+  /** Directory that is there: attributes to be set at the end. */
+  finish: 4,
+  done: 5,
+  /** Not restored: the store is damaged. */
+  lost: 6,
+  /** Not restored: the target does not let us. */
+  refused: 7,
+} as const;
+export type State = (typeof STATE)[keyof typeof STATE];
+
+export type LedgerEntry = {
+  readonly id: number;
+  /** Below the target; `''` for the target itself. */
+  readonly path: Buffer;
+  readonly type: EntryType;
+  readonly role: Role;
+  readonly state: State;
+  /** Id of the entry that this one is a hard link to. */
+  readonly first: number | undefined;
+  /** The recorded number of names; 1 when none is recorded. */
+  readonly links: number;
+  readonly sizeBytes: number;
+  /** `algorithm=hex` of the content: the strongest recorded. */
+  readonly checksum: string | undefined;
+  readonly wish: Wish;
+  /** Ranges of all-zero references. */
+  readonly zeros: readonly ByteRange[];
+  /** Ranges that are left unwritten. */
+  readonly holes: readonly ByteRange[];
+  readonly target: Buffer | undefined;
+  readonly device: Entry['device'];
+};
+
+export type NewLedgerEntry = Omit<LedgerEntry, 'id'>;
+
+/** The parts that few entries have, as JSON. */
+type Extra = {
+  xattrs?: [string, string][];
+  zeros?: [number, number][];
+  holes?: [number, number][];
+  target?: string;
+  device?: [number, number];
+};
+
+type Row = {
+  id: number;
+  path: Buffer;
+  type: EntryType;
+  role: Role;
+  state: State;
+  first: number | null;
+  links: number;
+  size: number;
+  checksum: string | null;
+  mode: number | null;
+  uid: number | null;
+  gid: number | null;
+  mtime_s: number | null;
+  mtime_ns: number | null;
+  /** 0 when extended attributes were not recorded at all. */
+  with_xattrs: number;
+  extra: string | null;
+};
+
+const SCHEMA = `
+  pragma journal_mode = off;
+  pragma synchronous = off;
+  pragma temp_store = file;
+  pragma cache_size = -4096;
+  create table entries (
+    id integer primary key,
+    path blob not null,
+    type text not null,
+    role text not null,
+    state integer not null,
+    first integer,
+    links integer not null,
+    size integer not null,
+    checksum text,
+    mode integer, uid integer, gid integer,
+    mtime_s integer, mtime_ns integer,
+    with_xattrs integer not null,
+    extra text
+  );
+  -- The first entry of each hard-link group.
+  create table groups (key text primary key, id integer not null) without rowid;
+  -- Files that are partly written and not open: what has arrived so far.
+  create table partial (id integer primary key, received integer not null);
+  -- Directories whose mode was widened to work in them, and the mode they had.
+  create table relaxed (path blob primary key, mode integer not null) without rowid;
+`;
+
+const BATCH_ROWS = 500;
+
+export class RestoreLedger {
+  readonly #db: Database.Database;
+  #lastId = 0;
+  readonly #add;
+  readonly #get;
+  readonly #batch;
+  readonly #setState;
+  readonly #findGroup;
+  readonly #addGroup;
+
+  constructor() {
+    this.#db = new Database('');
+    this.#db.exec(SCHEMA);
+    this.#add = this.#db.prepare<[Row]>(
+      `insert into entries (id, path, type, role, state, first, links, size, checksum,
+         mode, uid, gid, mtime_s, mtime_ns, with_xattrs, extra)
+       values (:id, :path, :type, :role, :state, :first, :links, :size, :checksum,
+         :mode, :uid, :gid, :mtime_s, :mtime_ns, :with_xattrs, :extra)`,
+    );
+    this.#get = this.#db.prepare<[number], Row>('select * from entries where id = ?');
+    this.#batch = this.#db.prepare<[number, number, number, number], Row>(
+      'select * from entries where id > ? and state in (?, ?) order by id limit ?',
+    );
+    this.#setState = this.#db.prepare<[State, number]>('update entries set state = ? where id = ?');
+    this.#findGroup = this.#db
+      .prepare<[string], number>('select id from groups where key = ?')
+      .pluck();
+    this.#addGroup = this.#db.prepare<[string, number]>('insert into groups values (?, ?)');
+    // One transaction for good: nobody else will read this, and each commit has its price.
+    this.#db.exec('begin');
+  }
+
+  /** The id that `add` will give out next. */
+  nextId(): number {
+    return this.#lastId + 1;
+  }
+
+  /** Returns the new entry's id. */
+  add(entry: NewLedgerEntry): number {
+    this.#add.run({ ...rowOf(entry), id: ++this.#lastId });
+    return this.#lastId;
+  }
+
+  /** @throws {TypeError} when there is none: a mistake of ours */
+  get(id: number): LedgerEntry {
+    const row = this.#get.get(id);
+    if (!row) throw new TypeError(`no entry ${id} in the ledger`);
+    return entryOf(row);
+  }
+
+  setState(id: number, state: State): void {
+    this.#setState.run(state, id);
+  }
+
+  /** The first entry of a hard-link group; undefined when this group was not met before. */
+  firstOf(group: string): number | undefined {
+    return this.#findGroup.get(group);
+  }
+
+  startGroup(group: string, id: number): void {
+    this.#addGroup.run(group, id);
+  }
+
+  /** True when the snapshot describes the target itself. */
+  hasTop(): boolean {
+    return this.#db.prepare("select 1 from entries where path = x'' limit 1").get() !== undefined;
+  }
+
+  /** Entries in one of the states, in the order of the metadata. States may change meanwhile. */
+  *inState(state: State, orState: State = state): Generator<LedgerEntry> {
+    for (let after = 0; ;) {
+      const rows = this.#batch.all(after, state, orState, BATCH_ROWS);
+      for (const row of rows) yield entryOf(row);
+      const last = rows.at(-1);
+      if (!last) return;
+      after = last.id;
+    }
+  }
+
+  /** Directories to finish: what is in a directory before the directory, the target last. */
+  *directoriesToFinish(): Generator<LedgerEntry> {
+    this.#db.exec(`create index to_finish on entries (path) where state = ${STATE.finish}`);
+    // A path is a proper prefix of all that is below it, so it sorts before it by plain bytes.
+    const next = this.#db.prepare<[Buffer, number], Row>(
+      `select * from entries where state = ${STATE.finish} and (path, id) < (?, ?)
+       order by path desc, id desc limit ${BATCH_ROWS}`,
+    );
+    let before = this.#db
+      .prepare<[], Buffer | null>(`select max(path) from entries where state = ${STATE.finish}`)
+      .pluck()
+      .get();
+    for (let beforeId = Number.MAX_SAFE_INTEGER; before;) {
+      const rows = next.all(before, beforeId);
+      for (const row of rows) yield entryOf(row);
+      before = rows.at(-1)?.path;
+      beforeId = rows.at(-1)?.id ?? 0;
+    }
+  }
+
+  /** Notes a file that is closed while parts of its content are still to come. */
+  park(id: number, receivedBytes: number): void {
+    this.#db.prepare('insert or replace into partial values (?, ?)').run(id, receivedBytes);
+  }
+
+  /** Takes the note of a parked file away: the bytes received; undefined when it is not parked. */
+  unpark(id: number): number | undefined {
+    return this.#db
+      .prepare<[number], number>('delete from partial where id = ? returning received')
+      .pluck()
+      .get(id);
+  }
+
+  /** Every parked file's id. */
+  parked(): number[] {
+    return this.#db.prepare<[], number>('select id from partial order by id').pluck().all();
+  }
+
+  relaxed(path: Buffer, mode: number): void {
+    this.#db.prepare('insert or ignore into relaxed values (?, ?)').run(path, mode);
+  }
+
+  /** A directory has got its recorded mode: nothing is to be undone there. */
+  forgetRelaxed(path: Buffer): void {
+    this.#db.prepare('delete from relaxed where path = ?').run(path);
+  }
+
+  /** Directories that still have their widened mode, deepest first. */
+  stillRelaxed(): { path: Buffer; mode: number }[] {
+    return this.#db
+      .prepare<[], { path: Buffer; mode: number }>('select * from relaxed order by path desc')
+      .all();
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+}
+
+function pairs(ranges: readonly ByteRange[]): [number, number][] {
+  return ranges.map(({ start, length }) => [start, length]);
+}
+
+function ranges(list: [number, number][] | undefined): ByteRange[] {
+  return (list ?? []).map(([start, length]) => ({ start, length }));
+}
+
+function rowOf(entry: NewLedgerEntry): Omit<Row, 'id'> {
+  const { wish, target, device } = entry;
+  const extra: Extra = {};
+  if (wish.xattrs !== undefined && wish.xattrs.length > 0) {
+    extra.xattrs = wish.xattrs.map(({ name, value }) => [
+      name.toString('base64'),
+      value.toString('base64'),
+    ]);
+  }
+  if (entry.zeros.length > 0) extra.zeros = pairs(entry.zeros);
+  if (entry.holes.length > 0) extra.holes = pairs(entry.holes);
+  if (target !== undefined) extra.target = target.toString('base64');
+  if (device !== undefined) extra.device = [device.major, device.minor];
+  const text = JSON.stringify(extra);
+  return {
+    path: entry.path,
+    type: entry.type,
+    role: entry.role,
+    state: entry.state,
+    first: entry.first ?? null,
+    links: entry.links,
+    size: entry.sizeBytes,
+    checksum: entry.checksum ?? null,
+    mode: wish.mode ?? null,
+    uid: wish.uid ?? null,
+    gid: wish.gid ?? null,
+    mtime_s: wish.mtime?.s ?? null,
+    mtime_ns: wish.mtime?.ns ?? null,
+    with_xattrs: Number(wish.xattrs !== undefined),
+    extra: text === '{}' ? null : text,
+  };
+}
+
+function entryOf(row: Row): LedgerEntry {
+  const extra: Extra = row.extra === null ? {} : (JSON.parse(row.extra) as Extra);
+  const xattrs = (extra.xattrs ?? []).map(([name, value]) => ({
+    name: Buffer.from(name, 'base64'),
+    value: Buffer.from(value, 'base64'),
+  }));
+  const { mtime_s: s, mtime_ns: ns } = row;
+  return {
+    id: row.id,
+    path: row.path,
+    type: row.type,
+    role: row.role,
+    state: row.state,
+    first: row.first ?? undefined,
+    links: row.links,
+    sizeBytes: row.size,
+    checksum: row.checksum ?? undefined,
+    wish: {
+      mode: row.mode ?? undefined,
+      uid: row.uid ?? undefined,
+      gid: row.gid ?? undefined,
+      mtime: s === null ? undefined : { s, ns: ns ?? 0 },
+      xattrs: row.with_xattrs === 1 ? xattrs : undefined,
+    },
+    zeros: ranges(extra.zeros),
+    holes: ranges(extra.holes),
+    target: extra.target === undefined ? undefined : Buffer.from(extra.target, 'base64'),
+    device: extra.device && { major: extra.device[0], minor: extra.device[1] },
+  };
+}

@@ -1,0 +1,240 @@
+/**
+ * Making, replacing and removing things in the target, one name at a time.
+ *
+ * Between the directory handles (safe-target.ts) and the stages that make entries: it makes
+ * directories that a snapshot does not name, opens up read-only directories of our own while we
+ * work in them (the mode is put right at the end), and gives a finished thing its name.
+ */
+import { LbsError, errnoName } from '../errors.ts';
+import { type FileStatus, statusIfAny, statusOf } from '../posix/file-status.ts';
+import * as libc from '../posix/libc.ts';
+import { O } from '../posix/libc.ts';
+import { newUuid } from '../std/clock.ts';
+import type { RestoreLedger } from './restore-ledger.ts';
+import { type DirectoryHandle, NEW_DIRECTORY_MODE, TargetDirectories } from './safe-target.ts';
+
+/** Directories that the snapshot does not describe; the umask takes its part. */
+export const UNRECORDED_DIRECTORY_MODE = 0o777;
+const OWNER_ALL = 0o700;
+const SLASH = 0x2f;
+const ACL_NAMES = ['system.posix_acl_access', 'system.posix_acl_default'].map((name) =>
+  Buffer.from(name),
+);
+const IS_DIRECTORY = new Set(['EISDIR', 'ENOTEMPTY', 'EEXIST']);
+
+/** Something stands in the target that a restore may not remove. A warning, not an error. */
+export class InTheWay extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'InTheWay';
+  }
+}
+
+/** A directory of the target and a NUL-terminated name in it, valid during one call. */
+export type Spot = { readonly dir: DirectoryHandle; readonly name: Buffer };
+
+export class TargetTree {
+  readonly #directories: TargetDirectories;
+  readonly #ledger: RestoreLedger;
+  readonly #isRoot = process.geteuid?.() === 0;
+  /** All temporary names of this run: this and the entry's id. */
+  readonly #prefix = `.lbs-restore-${newUuid()}`;
+
+  /** True when the target itself was made by this run. */
+  readonly isNew: boolean;
+
+  /** Takes over `fd`, the open target. */
+  constructor(fd: number, ledger: RestoreLedger, isNew: boolean) {
+    this.#directories = new TargetDirectories(fd);
+    this.#ledger = ledger;
+    this.isNew = isNew;
+  }
+
+  get topFd(): number {
+    return this.#directories.top.fd;
+  }
+
+  /** The temporary name of an entry; the same for the whole run. */
+  temporaryName(id: number): Buffer {
+    return libc.cString(`${this.#prefix}-${id.toString(36)}`);
+  }
+
+  /**
+   * Runs `action` in the directory that holds `path`. Where that directory is missing it is made;
+   * where it is ours but closed to us it is opened up; `action` is then run again.
+   * @throws {SystemError} or what `action` throws
+   */
+  at<T>(path: Buffer, action: (spot: Spot) => T): T {
+    for (let missing = false, closed = this.#isRoot; ;) {
+      try {
+        const { handle, name } = this.#directories.parent(path);
+        return action({ dir: handle, name });
+      } catch (error) {
+        const code = errnoName(error);
+        if (code === 'ENOENT' && !missing) {
+          missing = true;
+          this.#makeParents(path);
+        } else if (code === 'EACCES' && !closed) {
+          closed = true;
+          if (!this.#openUpParents(path)) throw error;
+        } else throw notADirectory(error);
+      }
+    }
+  }
+
+  /** What is at `path` now, without changing anything; undefined when nothing can be seen. */
+  look<T>(path: Buffer, action: (spot: Spot, status: FileStatus) => T): T | undefined {
+    try {
+      const { handle, name } = this.#directories.parent(path);
+      const status = statusIfAny(handle.fd, name);
+      return status && action({ dir: handle, name }, status);
+    } catch {
+      // No directory there, or not for us: then there is nothing to keep either.
+      return undefined;
+    }
+  }
+
+  /** The open directory at `path`. @throws {SystemError} */
+  directory(path: Buffer): DirectoryHandle {
+    return this.#directories.directory(path);
+  }
+
+  /**
+   * Makes a directory, or takes the one that is there. What else is there is replaced, a symlink
+   * to a directory as well. True when it was made.
+   */
+  makeDirectory(path: Buffer): boolean {
+    return this.at(path, ({ dir, name }) => {
+      try {
+        this.#mkdir(dir, name, NEW_DIRECTORY_MODE);
+        return true;
+      } catch (error) {
+        if (errnoName(error) !== 'EEXIST') throw error;
+      }
+      if (statusIfAny(dir.fd, name)?.type === 'd') return false;
+      libc.unlinkAt(dir.fd, name);
+      this.#mkdir(dir, name, NEW_DIRECTORY_MODE);
+      return true;
+    });
+  }
+
+  /**
+   * Gives the thing at the temporary name in `spot` its name, in place of what is there.
+   * An empty directory is replaced. @throws {InTheWay} for one that is not empty
+   */
+  place(path: Buffer, { dir, name }: Spot, temporary: Buffer): void {
+    try {
+      libc.renameAt(dir.fd, temporary, dir.fd, name);
+    } catch (error) {
+      if (!IS_DIRECTORY.has(errnoName(error) ?? '')) throw error;
+      this.removeEmptyDirectory(path, { dir, name });
+      libc.renameAt(dir.fd, temporary, dir.fd, name);
+    }
+  }
+
+  /** @throws {InTheWay} */
+  removeEmptyDirectory(path: Buffer, { dir, name }: Spot): void {
+    try {
+      libc.unlinkAt(dir.fd, name, libc.AT_REMOVEDIR);
+    } catch (error) {
+      const code = errnoName(error);
+      if (code !== 'ENOTEMPTY' && code !== 'EEXIST' && code !== 'EBUSY') throw error;
+      throw new InTheWay('a directory that is not empty is in its place');
+    }
+    this.#directories.forget(path);
+  }
+
+  /** Removes a temporary name, if it is there. Never throws. */
+  removeTemporary(path: Buffer, id: number): void {
+    try {
+      const { handle } = this.#directories.parent(path);
+      libc.unlinkAt(handle.fd, this.temporaryName(id));
+    } catch {
+      // Not there, which is what was wanted; or the directory is gone or closed to us by now.
+    }
+  }
+
+  /** Puts back the modes of directories that were opened up and have no recorded mode. */
+  closeAgain(): void {
+    for (const { path, mode } of this.#ledger.stillRelaxed()) {
+      try {
+        const fd = libc.openAt(this.#directories.directory(path).fd, libc.cString('.'), O.PATH);
+        chmodPinned(fd, mode);
+        libc.close(fd);
+        this.#ledger.forgetRelaxed(path);
+      } catch {
+        // It was removed or swapped meanwhile: nothing of ours to put back.
+      }
+    }
+  }
+
+  close(): void {
+    this.#directories.close();
+  }
+
+  #mkdir(dir: DirectoryHandle, name: Buffer, mode: number): void {
+    libc.mkdirAt(dir.fd, name, mode);
+    if (!dir.hasDefaultAcl) return;
+    const fd = libc.openAt(dir.fd, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+    try {
+      for (const acl of ACL_NAMES) {
+        if (libc.getXattr(fd, acl) !== undefined) libc.removeXattr(fd, acl);
+      }
+      libc.fchmod(fd, mode);
+    } finally {
+      libc.close(fd);
+    }
+  }
+
+  /** Makes the directories above `path` that are missing and that no entry described. */
+  #makeParents(path: Buffer): void {
+    for (let slash = path.indexOf(SLASH); slash >= 0; slash = path.indexOf(SLASH, slash + 1)) {
+      const { handle, name } = this.#directories.parent(path.subarray(0, slash));
+      try {
+        libc.mkdirAt(handle.fd, name, UNRECORDED_DIRECTORY_MODE);
+      } catch (error) {
+        if (errnoName(error) !== 'EEXIST') throw error;
+      }
+    }
+  }
+
+  /** Lets the owner do everything in each directory above `path`. True when one was changed. */
+  #openUpParents(path: Buffer): boolean {
+    let changed = this.#openUp(Buffer.alloc(0), this.#directories.top.fd);
+    for (let slash = path.indexOf(SLASH); slash >= 0; slash = path.indexOf(SLASH, slash + 1)) {
+      const above = path.subarray(0, slash);
+      const { handle, name } = this.#directories.parent(above);
+      const fd = libc.openAt(handle.fd, name, O.PATH | O.DIRECTORY | O.NOFOLLOW);
+      try {
+        if (this.#openUp(above, fd)) {
+          changed = true;
+          // Its handle may have been opened when it could not be read.
+          this.#directories.forget(above);
+        }
+      } finally {
+        libc.close(fd);
+      }
+    }
+    return changed;
+  }
+
+  #openUp(path: Buffer, fd: number): boolean {
+    const status = statusOf(fd);
+    if ((status.mode & OWNER_ALL) === OWNER_ALL || status.uid !== process.geteuid?.()) return false;
+    chmodPinned(fd, status.mode | OWNER_ALL);
+    this.#ledger.relaxed(path, status.mode);
+    return true;
+  }
+}
+
+/** chmod of exactly what `fd` is open on, O_PATH or not. */
+function chmodPinned(fd: number, mode: number): void {
+  libc.chmodAt(libc.AT_FDCWD, libc.cString(`/proc/self/fd/${fd}`), mode);
+}
+
+/** A symlink or a file where the snapshot has a directory: its own kind of trouble. */
+function notADirectory(error: unknown): unknown {
+  const code = errnoName(error);
+  if (error instanceof LbsError || (code !== 'ENOTDIR' && code !== 'ELOOP')) return error;
+  return new InTheWay('something that is not a directory is in the place of a directory above it');
+}

@@ -1,0 +1,37 @@
+/**
+ * The one rule for trouble in the target: what concerns one entry is a warning and the restore
+ * goes on; what concerns all of them (no space, a failing disk) ends it.
+ */
+import { LbsError, errnoName, isOutOfSpace, messageOf } from '../errors.ts';
+import type { RestoreWarning } from '../report.ts';
+import { showPath } from '../std/byte-path.ts';
+import { recordedPath } from './restore-tally.ts';
+import { InTheWay } from './target-tree.ts';
+
+/** Trouble that the next entry would have as well. */
+const FATAL = new Set(['EIO', 'EROFS', 'ENODEV', 'ENXIO', 'ESTALE', 'EMFILE', 'ENFILE', 'ENOMEM']);
+
+/**
+ * What to warn about an entry that could not be put in place.
+ * @throws {LbsError} no-space, io when the run has to end; anything that is a mistake of ours
+ */
+export function targetTrouble(
+  path: Buffer,
+  error: unknown,
+): { code: RestoreWarning['code']; message: string } {
+  if (error instanceof InTheWay) return { code: 'in-the-way', message: error.message };
+  const name = errnoName(error);
+  if (error instanceof LbsError || name === undefined || !/^E[A-Z0-9]+$/.test(name)) throw error;
+  const shown = showPath(recordedPath(path));
+  // A file that is too large for this filesystem is a matter of that file.
+  if (isOutOfSpace(error) && name !== 'EFBIG') {
+    throw new LbsError('no-space', `no space left in the target, at ${shown}`, {
+      cause: error,
+      hint: 'what is in place is complete; make room and run the same command again',
+    });
+  }
+  if (FATAL.has(name)) {
+    throw new LbsError('io', `cannot write ${shown}: ${messageOf(error)}`, { cause: error });
+  }
+  return { code: 'write', message: messageOf(error) };
+}

@@ -1,0 +1,143 @@
+/**
+ * Reading segments of a store: name -> file -> reverse filter -> tar -> objects.
+ *
+ * Called by the metadata log reader, restore and verify. The store is listed once; segments
+ * published later are looked for by nobody. Objects come in batches as they are decompressed, so
+ * memory is bounded whatever the size of a segment. Layouts other than the flat one (where files
+ * lie in subdirectories) only have to fill `#files` differently.
+ */
+import { LbsError } from '../errors.ts';
+import { parseSegmentFile } from '../format/snapshot-name.ts';
+import type { Store, StoredFile } from '../stores/store.ts';
+import { TarReader } from './tar-reader.ts';
+import { unfilter, unfilterCommand } from './unfilter.ts';
+
+/** An object of a segment; `data` is valid until the next batch is asked for. */
+export type SegmentObject = { readonly object: number; readonly data: Buffer };
+
+/** A segment that is being read already; `close` it when done, read to the end or not. */
+export type StartedSegment = {
+  readonly batches: AsyncIterable<SegmentObject[]>;
+  close(): Promise<void>;
+};
+
+export class SegmentSource {
+  readonly store: Store;
+  readonly #unfilters: ReadonlyMap<string, string> | undefined;
+  readonly #files = new Map<string, StoredFile>();
+
+  /** `files` is the listing of the store, for a caller that has it already. */
+  constructor(
+    store: Store,
+    unfilters?: ReadonlyMap<string, string>,
+    files: Iterable<StoredFile> = store.list(),
+  ) {
+    this.store = store;
+    this.#unfilters = unfilters;
+    for (const file of files) this.#offer(file);
+  }
+
+  /** Of several files of one segment, one that can be read wins. */
+  #offer(file: StoredFile): void {
+    const parsed = parseSegmentFile(file.name);
+    if (parsed === undefined) return;
+    const isReadable = unfilterCommand(parsed.extension, this.#unfilters) !== undefined;
+    if (isReadable || !this.#files.has(parsed.segment)) this.#files.set(parsed.segment, file);
+  }
+
+  /** The store's file that holds `segment`; undefined when there is none. */
+  fileOf(segment: string): StoredFile | undefined {
+    return this.#files.get(segment);
+  }
+
+  /** Names of all segments of the store. */
+  segments(): Iterable<string> {
+    return this.#files.keys();
+  }
+
+  /**
+   * The objects of `segment` in the order of the file, in batches of what one chunk of the
+   * unfiltered file holds. All objects before damage are given out before the error.
+   * @throws {LbsError} store-missing-file, segment-corrupt, filter-failed, filter-missing,
+   * interrupted, io
+   */
+  async *objects(segment: string, signal?: AbortSignal): AsyncGenerator<SegmentObject[]> {
+    const file = this.#files.get(segment);
+    if (file === undefined) {
+      throw new LbsError(
+        'store-missing-file',
+        `segment ${segment} is missing in the store ${this.store.place}`,
+      );
+    }
+    let batch: SegmentObject[] = [];
+    const reader = new TarReader(segment, (object, data) => batch.push({ object, data }));
+    const opened = this.store.open(file.name);
+    try {
+      const extension = parseSegmentFile(file.name)?.extension ?? '';
+      for await (const chunk of unfilter(opened, extension, {
+        overrides: this.#unfilters,
+        signal,
+      })) {
+        let damage: unknown;
+        try {
+          reader.push(chunk);
+        } catch (error) {
+          damage = error;
+        }
+        if (batch.length > 0) {
+          yield batch;
+          batch = [];
+        }
+        if (damage !== undefined) throw damage;
+      }
+      reader.end();
+    } catch (error) {
+      throw named(error, file.name);
+    } finally {
+      opened.close();
+    }
+  }
+
+  /** Reads all of `segment`; `data` is valid during the call only. @throws as `objects` */
+  async read(
+    segment: string,
+    onObject: (object: number, data: Buffer) => void,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    for await (const batch of this.objects(segment, signal)) {
+      for (const { object, data } of batch) onObject(object, data);
+    }
+  }
+
+  /**
+   * Begins to read `segment` now, while the caller is still busy with another one; reads no
+   * further ahead than the first batch and what the unfilter buffers. Errors come out of
+   * `batches`.
+   */
+  start(segment: string, signal?: AbortSignal): StartedSegment {
+    const objects = this.objects(segment, signal);
+    const first = objects.next();
+    // Whoever reads `batches` gets the error; until then it must not end the process.
+    first.catch(() => undefined);
+    async function* batches(): AsyncGenerator<SegmentObject[]> {
+      for (let result = await first; result.done !== true; result = await objects.next()) {
+        yield result.value;
+      }
+    }
+    return {
+      batches: batches(),
+      close: async () => {
+        await objects.return(undefined);
+      },
+    };
+  }
+}
+
+/** Says which file of the store the trouble is with. */
+function named(error: unknown, file: string): unknown {
+  if (!(error instanceof LbsError) || error.code === 'interrupted') return error;
+  return new LbsError(error.code, `${file}: ${error.message}`, {
+    cause: error,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+  });
+}

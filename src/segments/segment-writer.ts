@@ -1,0 +1,252 @@
+/**
+ * Objects into segments: one open tar file per group, closed when it has reached the target size
+ * after the filter, then published in the store and told to `onStored`.
+ *
+ * Closing goes on while the next segment fills. The first failure of any segment is thrown by the
+ * next call, and by `close`. Format: lbs-format(5), "SEGMENTS".
+ */
+import { createHash, type Hash } from 'node:crypto';
+import { closeSync, openSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { LbsError } from '../errors.ts';
+import { formatObjectName } from '../format/reference.ts';
+import { TAR_RECORD_BYTES, writeTarHeader } from '../format/tar-header.ts';
+import { newUuid, nowSeconds } from '../std/clock.ts';
+import { Limiter } from '../std/limiter.ts';
+import { storeError } from '../stores/directory-store.ts';
+import type { StagedFile, Store } from '../stores/store.ts';
+import { CodecSink } from './codec-sink.ts';
+import { type CommandContext, CommandSink } from './command-sink.ts';
+import type { Filter } from './filter.ts';
+import type { FilteredFile, FilterSink } from './filter-sink.ts';
+import { PiecePool } from './piece-pool.ts';
+import { proveReadable } from './prove-readable.ts';
+
+/** The originals closed a segment at the latest when 128 times its target had gone in. */
+const RAW_PER_TARGET_MAX = 128;
+/** A command's input is held in memory until it runs: the limit for each open segment. */
+const COMMAND_RAW_BYTES_MAX = 32 * 1024 * 1024;
+/** Size of the independently compressed pieces; see codec-sink.ts. */
+const PIECE_BYTES = 2 * 1024 * 1024;
+/** Objects in one segment. Each is remembered (some 300 bytes) until its segment is durable, and
+ * a segment of the tiniest files would otherwise hold a million. */
+const OBJECTS_MAX = 1 << 14;
+const FIRST_RATIO_GUESS = 0.5;
+/** With less than this free, a filter that failed did so for want of space. */
+const FULL_BYTES = 128 * 1024;
+
+export type StoredObject = {
+  /** Hex. */
+  readonly sha256: string;
+  readonly sizeBytes: number;
+  readonly age: number | undefined;
+};
+
+/** A segment that is durable in the store. */
+export type StoredSegment = {
+  readonly name: string;
+  readonly group: string;
+  readonly file: string;
+  readonly sha1: Buffer;
+  readonly sha256: Buffer;
+  readonly storedBytes: number;
+  readonly created: number;
+  readonly objects: readonly StoredObject[];
+};
+
+export type SegmentWriterOptions = {
+  readonly store: Store;
+  readonly filter: Filter;
+  readonly unfilters: ReadonlyMap<string, string>;
+  readonly targetBytes: number;
+  /** Called once a segment is durable. A throw ends the run. */
+  readonly onStored: (segment: StoredSegment) => void;
+  readonly note: (message: string) => void;
+};
+
+type OpenSegment = {
+  readonly name: string;
+  readonly group: string;
+  readonly created: number;
+  readonly staged: StagedFile;
+  readonly sink: FilterSink;
+  readonly objects: StoredObject[];
+  rawBytes: number;
+  /** Digest of the tar bytes, while it may be the segment that is read back. */
+  readonly rawDigest: Hash | undefined;
+};
+
+const ZEROS = Buffer.alloc(2 * TAR_RECORD_BYTES);
+
+export class SegmentWriter {
+  readonly #options: SegmentWriterOptions;
+  readonly #open = new Map<string, OpenSegment>();
+  readonly #closing = new Set<Promise<void>>();
+  /** Segments on their way through filter and store: one a core, and one waiting. */
+  readonly #inFlight = new Limiter(availableParallelism() + 1);
+  readonly #pool = new PiecePool(availableParallelism() + 1, PIECE_BYTES);
+  readonly #header = Buffer.alloc(TAR_RECORD_BYTES);
+  readonly #context: CommandContext;
+  /** The run's proof that segments can be read back: begun by the first one to be closed. */
+  #proof: Promise<void> | undefined;
+  #failure: unknown;
+
+  constructor(options: SegmentWriterOptions) {
+    this.#options = options;
+    this.#context = {
+      command: options.filter.command,
+      running: new Limiter(availableParallelism()),
+      ratio: FIRST_RATIO_GUESS,
+    };
+  }
+
+  /**
+   * Appends one object to the open segment of `group` and returns where it is. Resolves when the
+   * bytes are taken; `data` may be reused then.
+   * @throws {LbsError} whatever an earlier segment of this run failed with
+   */
+  async add(
+    group: string,
+    data: Buffer,
+    object: StoredObject,
+  ): Promise<{ segment: string; object: number }> {
+    this.#check();
+    const segment = this.#open.get(group) ?? this.#begin(group);
+    const number = segment.objects.length;
+    writeTarHeader(this.#header, formatObjectName(segment.name, number), data.length, nowSeconds());
+    await this.#write(segment, this.#header);
+    await this.#write(segment, data);
+    const over = data.length % TAR_RECORD_BYTES;
+    if (over > 0) await this.#write(segment, ZEROS.subarray(0, TAR_RECORD_BYTES - over));
+    segment.objects.push(object);
+    if (this.#isFull(segment)) await this.#end(segment);
+    return { segment: segment.name, object: number };
+  }
+
+  async #write(segment: OpenSegment, bytes: Buffer): Promise<void> {
+    segment.rawDigest?.update(bytes);
+    segment.rawBytes += bytes.length;
+    try {
+      await segment.sink.write(bytes);
+    } catch (error) {
+      throw this.#explain(error);
+    }
+  }
+
+  #begin(group: string): OpenSegment {
+    const { store, filter } = this.#options;
+    const staged = store.stage();
+    const segment: OpenSegment = {
+      name: newUuid(),
+      group,
+      created: nowSeconds(),
+      staged,
+      sink:
+        filter.codec === undefined
+          ? new CommandSink(this.#context, staged.fd)
+          : new CodecSink(filter.codec, staged.fd, this.#pool),
+      objects: [],
+      rawBytes: 0,
+      rawDigest: this.#proof === undefined ? createHash('sha256') : undefined,
+    };
+    this.#open.set(group, segment);
+    return segment;
+  }
+
+  #isFull(segment: OpenSegment): boolean {
+    const { targetBytes, filter } = this.#options;
+    const rawMax =
+      filter.codec === undefined ? COMMAND_RAW_BYTES_MAX : targetBytes * RAW_PER_TARGET_MAX;
+    return (
+      segment.sink.estimatedBytes() >= targetBytes ||
+      segment.rawBytes >= rawMax ||
+      segment.objects.length >= OBJECTS_MAX
+    );
+  }
+
+  /** Ends the tar file and lets filter and store go on in the background. */
+  async #end(segment: OpenSegment): Promise<void> {
+    await this.#write(segment, ZEROS);
+    // Only now: had that failed, `abandon` would still have to give the segment up.
+    this.#open.delete(segment.group);
+    await this.#inFlight.acquire();
+    const finished = segment.sink.finish();
+    this.#proof ??= this.#prove(segment, finished);
+    // Awaited by every segment; but where `finished` fails, nobody gets so far.
+    this.#proof.catch(() => undefined);
+    const closing = this.#publish(segment, finished)
+      .catch(async (error: unknown) => {
+        this.#failure ??= this.#explain(error);
+        await segment.sink.abort();
+        segment.staged.discard();
+      })
+      .finally(() => {
+        this.#inFlight.release();
+        this.#closing.delete(closing);
+      });
+    this.#closing.add(closing);
+  }
+
+  async #publish(segment: OpenSegment, finished: Promise<FilteredFile>): Promise<void> {
+    const { store, filter, onStored } = this.#options;
+    const filtered = await finished;
+    // Nothing appears in the store, and nothing is remembered, before the filter is proven.
+    await this.#proof;
+    const file = `${segment.name}.tar${filter.extension}`;
+    await segment.staged.publish(file);
+    await store.settle();
+    const { name, group, created, objects } = segment;
+    onStored({ name, group, file, created, objects, ...filtered });
+  }
+
+  /** Reads the first segment that is finished back through the reverse filter. */
+  async #prove(segment: OpenSegment, finished: Promise<FilteredFile>): Promise<void> {
+    const { filter, unfilters, note } = this.#options;
+    const { storedBytes: sizeBytes } = await finished;
+    // Opened anew, because a reverse filter would inherit the offset that the filter left.
+    const fd = openSync(`/proc/self/fd/${segment.staged.fd}`, 'r');
+    const file = { fd, sizeBytes, close: () => closeSync(fd) };
+    try {
+      const expected = segment.rawDigest?.digest() ?? Buffer.alloc(0);
+      const objects = segment.objects.length;
+      await proveReadable(file, { filter, unfilters, expected, objects, note });
+    } finally {
+      file.close();
+    }
+  }
+
+  /** A failure to write as one that says where, and what to do. */
+  #explain(error: unknown): unknown {
+    const { store } = this.#options;
+    if (!(error instanceof LbsError)) return storeError(store.place, 'write a segment', error);
+    if (error.code !== 'filter-failed' || store.freeBytes() > FULL_BYTES) return error;
+    return new LbsError('no-space', `no space left in the store ${store.place}: ${error.message}`, {
+      cause: error,
+      hint: 'nothing that was stored before is harmed: make room and run the same command again',
+    });
+  }
+
+  #check(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Closes all segments, in the order of their groups, and waits until they are stored. */
+  async close(): Promise<void> {
+    for (const group of [...this.#open.keys()].sort()) {
+      const segment = this.#open.get(group);
+      if (segment !== undefined) await this.#end(segment);
+    }
+    while (this.#closing.size > 0) await Promise.all(this.#closing);
+    this.#check();
+  }
+
+  /** Gives up all open segments, after those on their way have ended. Never throws. */
+  async abandon(): Promise<void> {
+    for (const segment of this.#open.values()) {
+      await segment.sink.abort();
+      segment.staged.discard();
+    }
+    this.#open.clear();
+    while (this.#closing.size > 0) await Promise.all(this.#closing);
+  }
+}

@@ -1,0 +1,271 @@
+/**
+ * Reads a zstd file frame by frame, the main way of reading segments.
+ *
+ * Our segments are many independent frames of some MiB each, and the runtime's own zstd stream
+ * ends silently after the first one; so the frames are found here, by their block headers
+ * (RFC 8878, section 3.1), and each is given to the decompressor alone. A frame that says its
+ * size and is small is decompressed in one call, with the next one already under way on another
+ * thread; any other is streamed. Called by unfilter. Memory: a few frames of FRAME_BYTES_MAX.
+ */
+import { read } from 'node:fs';
+import { promisify } from 'node:util';
+import { createZstdDecompress, zstdDecompress } from 'node:zlib';
+import { LbsError, messageOf } from '../errors.ts';
+import type { OpenFile } from '../stores/store.ts';
+import { decoded } from './stream-chunks.ts';
+
+const readAsync = promisify(read);
+const decompress = promisify(zstdDecompress);
+
+/** Frames of up to this many bytes, on both sides, are decompressed in one call. */
+const FRAME_BYTES_MAX = 8 * 1024 * 1024;
+/** Bytes asked of the file at once. */
+const READ_BYTES = 1024 * 1024;
+/** Bytes given out at once by the streaming way. */
+const CHUNK_BYTES = 1024 * 1024;
+/** Room beyond the expected size, so that the decompressor sees the end in the same call. */
+const SLACK_BYTES = 1024;
+
+const MAGIC = 0xfd2fb528;
+const SKIPPABLE_MASK = 0xfffffff0;
+const SKIPPABLE_MAGIC = 0x184d2a50;
+const HEADER_BYTES_MAX = 18;
+const BLOCK_BYTES_MAX = 128 * 1024;
+const RLE_BLOCK = 1;
+const RESERVED_BLOCK = 3;
+
+type FrameHeader = {
+  readonly headerBytes: number;
+  readonly contentBytes: number | undefined;
+  readonly checksumBytes: number;
+};
+
+function corrupt(why: string, cause?: unknown): LbsError {
+  return new LbsError('segment-corrupt', `zstd data is damaged: ${why}`, { cause });
+}
+
+/** What the header at the start of `bytes` says. */
+function readFrameHeader(bytes: Buffer): FrameHeader {
+  const descriptor = bytes[4] ?? 0;
+  const single = (descriptor & 0x20) !== 0;
+  const dictionaryBytes = [0, 1, 2, 4][descriptor & 3] ?? 0;
+  const sizeBytes = [single ? 1 : 0, 2, 4, 8][descriptor >> 6] ?? 0;
+  const at = 5 + (single ? 0 : 1) + dictionaryBytes;
+  if (bytes.length < at + sizeBytes) throw corrupt('it ends within a frame');
+  let contentBytes: number | undefined;
+  if (sizeBytes === 1) contentBytes = bytes.readUInt8(at);
+  else if (sizeBytes === 2) contentBytes = bytes.readUInt16LE(at) + 256;
+  else if (sizeBytes === 4) contentBytes = bytes.readUInt32LE(at);
+  else if (sizeBytes === 8) contentBytes = Number(bytes.readBigUInt64LE(at));
+  const checksumBytes = (descriptor & 4) === 0 ? 0 : 4;
+  return { headerBytes: at + sizeBytes, contentBytes, checksumBytes };
+}
+
+/**
+ * A forward-only view of the file. Memory handed out by `take` is never written again, since the
+ * decompressor may still be reading it.
+ */
+class FileWindow {
+  readonly #fd: number;
+  #buffer = Buffer.alloc(0);
+  #start = 0;
+  #end = 0;
+  #position = 0;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** Bytes buffered from the present place on. */
+  get buffered(): Buffer {
+    return this.#buffer.subarray(this.#start, this.#end);
+  }
+
+  /** Reads until `bytes` are buffered; false when the file ends before. */
+  async ensure(bytes: number): Promise<boolean> {
+    while (this.#end - this.#start < bytes) {
+      if (this.#buffer.length - this.#end < READ_BYTES) this.#makeRoom(bytes);
+      const { bytesRead } = await readAsync(
+        this.#fd,
+        this.#buffer,
+        this.#end,
+        READ_BYTES,
+        this.#position,
+      );
+      if (bytesRead === 0) return false;
+      this.#end += bytesRead;
+      this.#position += bytesRead;
+    }
+    return true;
+  }
+
+  #makeRoom(bytes: number): void {
+    const kept = this.buffered;
+    const capacity = Math.max(bytes, kept.length, 3 * READ_BYTES) + READ_BYTES;
+    const buffer = Buffer.allocUnsafeSlow(capacity);
+    kept.copy(buffer);
+    this.#buffer = buffer;
+    this.#start = 0;
+    this.#end = kept.length;
+  }
+
+  /** The next `bytes` bytes, which must be buffered; moves past them. */
+  take(bytes: number): Buffer {
+    const taken = this.#buffer.subarray(this.#start, this.#start + bytes);
+    this.#start += bytes;
+    return taken;
+  }
+}
+
+async function need(window: FileWindow, bytes: number): Promise<void> {
+  if (!(await window.ensure(bytes))) throw corrupt('it ends within a frame');
+}
+
+/** Bytes of the block whose header is `at` bytes from here, and whether it is the last one. */
+async function blockAt(window: FileWindow, at: number): Promise<{ bytes: number; last: boolean }> {
+  await need(window, at + 3);
+  const header = window.buffered.readUIntLE(at, 3);
+  const type = (header >> 1) & 3;
+  const size = header >> 3;
+  if (type === RESERVED_BLOCK || size > BLOCK_BYTES_MAX) throw corrupt('an impossible block');
+  return { bytes: 3 + (type === RLE_BLOCK ? 1 : size), last: (header & 1) === 1 };
+}
+
+/** The whole frame at this place, when it is no longer than FRAME_BYTES_MAX. */
+async function takeSmallFrame(
+  window: FileWindow,
+  header: FrameHeader,
+): Promise<Buffer | undefined> {
+  let at = header.headerBytes;
+  for (;;) {
+    const block = await blockAt(window, at);
+    at += block.bytes;
+    if (at > FRAME_BYTES_MAX) return undefined;
+    if (block.last) break;
+  }
+  await need(window, at + header.checksumBytes);
+  return window.take(at + header.checksumBytes);
+}
+
+/** The frame at this place, piece by piece. */
+async function* takeLargeFrame(window: FileWindow, header: FrameHeader): AsyncGenerator<Buffer> {
+  let at = header.headerBytes;
+  for (let last = false; !last;) {
+    const block = await blockAt(window, at);
+    at += block.bytes;
+    last = block.last;
+    if (at < READ_BYTES && !last) continue;
+    await need(window, at);
+    yield window.take(at);
+    at = 0;
+  }
+  if (header.checksumBytes === 0) return;
+  await need(window, header.checksumBytes);
+  yield window.take(header.checksumBytes);
+}
+
+async function decompressSmall(frame: Buffer, contentBytes: number): Promise<Buffer> {
+  const content = await decompress(frame, {
+    chunkSize: contentBytes + SLACK_BYTES,
+    maxOutputLength: contentBytes + SLACK_BYTES,
+  });
+  if (content.length === contentBytes) return content;
+  throw corrupt('a frame of a size other than it says');
+}
+
+async function* streamed(pieces: AsyncIterable<Buffer> | Iterable<Buffer>): AsyncGenerator<Buffer> {
+  try {
+    yield* decoded(pieces, createZstdDecompress({ chunkSize: CHUNK_BYTES }));
+  } catch (error) {
+    throw error instanceof LbsError ? error : corrupt(messageOf(error), error);
+  }
+}
+
+/** A small frame whose decompression is under way. */
+class PendingFrame {
+  readonly #frame: Buffer;
+  readonly #content: Promise<Buffer>;
+
+  constructor(frame: Buffer, contentBytes: number) {
+    this.#frame = frame;
+    this.#content = decompressSmall(frame, contentBytes);
+    // It may fail before anybody waits for it, or be left alone: neither may end the process.
+    this.#content.catch(() => undefined);
+  }
+
+  /** Of a damaged frame, first what is before the damage. */
+  async *chunks(): AsyncGenerator<Buffer> {
+    let content: Buffer;
+    try {
+      content = await this.#content;
+    } catch (error) {
+      yield* streamed([this.#frame]);
+      throw corrupt(messageOf(error), error);
+    }
+    yield content;
+  }
+}
+
+/** Skips frames that hold no content; false at the end of the file. */
+async function atFrame(window: FileWindow): Promise<boolean> {
+  for (;;) {
+    await window.ensure(HEADER_BYTES_MAX);
+    const bytes = window.buffered;
+    if (bytes.length === 0) return false;
+    if (bytes.length < 5) throw corrupt('it ends within a frame');
+    const magic = bytes.readUInt32LE(0);
+    if (magic === MAGIC) return true;
+    if ((magic & SKIPPABLE_MASK) >>> 0 !== SKIPPABLE_MAGIC || bytes.length < 8) {
+      throw corrupt('no zstd frame where one should be');
+    }
+    let left = 8 + bytes.readUInt32LE(4);
+    while (left > 0) {
+      const step = Math.min(left, READ_BYTES);
+      await need(window, step);
+      window.take(step);
+      left -= step;
+    }
+  }
+}
+
+type NextFrame =
+  | { readonly kind: 'end' }
+  | { readonly kind: 'small'; readonly frame: PendingFrame }
+  | { readonly kind: 'large'; readonly header: FrameHeader }
+  | { readonly kind: 'damaged'; readonly error: unknown };
+
+async function nextFrame(window: FileWindow): Promise<NextFrame> {
+  try {
+    if (!(await atFrame(window))) return { kind: 'end' };
+    const header = readFrameHeader(window.buffered);
+    const { contentBytes } = header;
+    if (contentBytes === undefined || contentBytes > FRAME_BYTES_MAX) {
+      return { kind: 'large', header };
+    }
+    const frame = await takeSmallFrame(window, header);
+    return frame === undefined
+      ? { kind: 'large', header }
+      : { kind: 'small', frame: new PendingFrame(frame, contentBytes) };
+  } catch (error) {
+    return { kind: 'damaged', error };
+  }
+}
+
+/**
+ * The decompressed content of all frames of `file`. A chunk is valid for as long as it is held.
+ * @throws {LbsError} segment-corrupt for anything but whole frames, after all that is before
+ */
+export async function* readZstdFrames(file: OpenFile): AsyncGenerator<Buffer> {
+  const window = new FileWindow(file.fd);
+  let pending: PendingFrame | undefined;
+  for (;;) {
+    // This starts the next frame on another thread before the caller gets the one before it.
+    const next = await nextFrame(window);
+    if (pending !== undefined) yield* pending.chunks();
+    pending = undefined;
+    if (next.kind === 'end') return;
+    if (next.kind === 'damaged') throw next.error;
+    if (next.kind === 'small') pending = next.frame;
+    else yield* streamed(takeLargeFrame(window, next.header));
+  }
+}

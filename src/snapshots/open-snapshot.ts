@@ -1,0 +1,202 @@
+/**
+ * Snapshots of a store: listing them, finding the one a person means, reading its descriptor.
+ *
+ * Called by every command that reads a store. Invariant: with a verify key, nothing of a
+ * descriptor is believed but what a good signature covers.
+ * Format: lbs-format(5), "DESCRIPTOR".
+ */
+import { readSync } from 'node:fs';
+import { LbsError } from '../errors.ts';
+import { type Descriptor, isSigned, parseDescriptor } from '../format/descriptor.ts';
+import { parseSnapshotFile, parseSnapshotName } from '../format/snapshot-name.ts';
+import type { Store, StoredFile } from '../stores/store.ts';
+import { verifySigned } from './signature.ts';
+
+/** A million segments make some 40 MB; anything beyond this is no descriptor. */
+const DESCRIPTOR_BYTES_MAX = 64 * 1024 * 1024;
+/** Names quoted when a word could mean several snapshots. */
+const NAMES_SHOWN_MAX = 5;
+
+/** A snapshot that a store has, its descriptor not yet read. */
+export type SnapshotFile = {
+  /** `[scheme-]timestamp`, as people name it. */
+  readonly name: string;
+  readonly scheme: string | undefined;
+  readonly timestamp: string;
+  readonly file: StoredFile;
+};
+
+export type OpenSnapshot = {
+  readonly name: string;
+  readonly file: StoredFile;
+  readonly descriptor: Descriptor;
+  /** True for a clear-signed descriptor, checked or not. */
+  readonly isSigned: boolean;
+};
+
+function byAge(a: SnapshotFile, b: SnapshotFile): number {
+  if (a.timestamp !== b.timestamp) return a.timestamp < b.timestamp ? -1 : 1;
+  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
+}
+
+/** The snapshots among `files` (a store's listing), oldest first. */
+export function snapshotsAmong(files: Iterable<StoredFile>): SnapshotFile[] {
+  const found = new Map<string, SnapshotFile>();
+  for (const file of files) {
+    const parsed = parseSnapshotFile(file.name);
+    if (parsed === undefined || (parsed.kind !== 'lbs' && parsed.kind !== 'cumulus')) continue;
+    const { name } = parsed;
+    const parts = parseSnapshotName(name);
+    if (parts !== undefined && !found.has(name)) found.set(name, { name, ...parts, file });
+  }
+  return [...found.values()].sort(byAge);
+}
+
+/** All snapshots of a store, oldest first. */
+export function listSnapshots(store: Store): SnapshotFile[] {
+  return snapshotsAmong(store.list());
+}
+
+/** Reads a small file of the store whole. @throws {LbsError} store-missing-file, io, format-syntax */
+export function readSmallFile(store: Store, name: string, bytesMax: number): Buffer {
+  const file = store.open(name);
+  try {
+    if (file.sizeBytes > bytesMax) {
+      throw new LbsError('format-syntax', `${name} is too large (${file.sizeBytes} bytes)`);
+    }
+    const bytes = Buffer.allocUnsafe(file.sizeBytes);
+    let filled = 0;
+    while (filled < bytes.length) {
+      const got = readSync(file.fd, bytes, filled, bytes.length - filled, filled);
+      if (got === 0) break;
+      filled += got;
+    }
+    return bytes.subarray(0, filled);
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * The text of a descriptor; with `verifyKey` (a file of OpenPGP public keys) only what a good
+ * signature covers. Without a key a signed one is read unchecked.
+ * @throws {LbsError} store-missing-file, format-syntax, io, signature-missing, signature-bad,
+ * signature-key
+ */
+export async function readDescriptor(
+  store: Store,
+  { file }: SnapshotFile,
+  options: { readonly verifyKey?: string | undefined } = {},
+): Promise<{ readonly text: string; readonly isSigned: boolean }> {
+  const stored = readSmallFile(store, file.name, DESCRIPTOR_BYTES_MAX);
+  const text = stored.toString('latin1');
+  const { verifyKey } = options;
+  if (verifyKey === undefined) return { text, isSigned: isSigned(text) };
+  try {
+    const signed = await verifySigned(stored, verifyKey);
+    return { text: signed.toString('latin1'), isSigned: true };
+  } catch (error) {
+    throw named(error, file.name);
+  }
+}
+
+/** Reads a snapshot's descriptor. @throws {LbsError} as `readDescriptor`, and format-version */
+export async function openSnapshot(
+  store: Store,
+  snapshot: SnapshotFile,
+  options: { readonly verifyKey?: string | undefined } = {},
+): Promise<OpenSnapshot> {
+  const { name, file } = snapshot;
+  const read = await readDescriptor(store, snapshot, options);
+  try {
+    return { name, file, descriptor: parseDescriptor(read.text), isSigned: read.isSigned };
+  } catch (error) {
+    throw named(error, file.name);
+  }
+}
+
+/** Says which file the trouble is with. */
+function named(error: unknown, file: string): unknown {
+  if (!(error instanceof LbsError)) return error;
+  return new LbsError(error.code, `${file}: ${error.message}`, {
+    cause: error,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+  });
+}
+
+function missing(store: Store, word: string, snapshots: readonly SnapshotFile[]): LbsError {
+  if (snapshots.length === 0) {
+    return new LbsError('snapshot-missing', `the store ${store.place} has no snapshots yet`, {
+      hint: `make one: lbs --dest=${store.place} PATH`,
+    });
+  }
+  return new LbsError('snapshot-missing', `there is no snapshot "${word}" in ${store.place}`, {
+    hint: `see what there is: lbs list --store=${store.place}`,
+  });
+}
+
+function several(word: string, names: readonly string[], what: string, hint: string): LbsError {
+  const shown = names.slice(0, NAMES_SHOWN_MAX).join(', ');
+  const more = names.length > NAMES_SHOWN_MAX ? ` and ${names.length - NAMES_SHOWN_MAX} more` : '';
+  const message = `"${word}" could mean several ${what}: ${shown}${more}`;
+  return new LbsError('snapshot-ambiguous', message, { hint });
+}
+
+function latest(
+  snapshots: readonly SnapshotFile[],
+  word: string,
+  back: number,
+): SnapshotFile | undefined {
+  const schemes = new Set(snapshots.map((snapshot) => snapshot.scheme ?? '(none)'));
+  if (schemes.size > 1) {
+    throw several(word, [...schemes], 'schemes', 'say which one: --scheme=NAME');
+  }
+  return snapshots.at(-1 - back);
+}
+
+/**
+ * The snapshot a person means: its full name, `latest`, `latest~N` (N before the latest), or the
+ * beginning of exactly one name (or timestamp, within `scheme`).
+ * @throws {LbsError} snapshot-missing, snapshot-ambiguous
+ */
+export function resolveSnapshot(
+  store: Store,
+  word: string,
+  options: { readonly scheme?: string | undefined } = {},
+): SnapshotFile {
+  return resolveAmong(store, listSnapshots(store), word, options.scheme);
+}
+
+/** As `resolveSnapshot`, among `snapshots` of `store`, oldest first. */
+export function resolveAmong(
+  store: Store,
+  snapshots: readonly SnapshotFile[],
+  word: string,
+  scheme: string | undefined,
+): SnapshotFile {
+  const exact = snapshots.find((snapshot) => snapshot.name === word);
+  if (exact !== undefined) return exact;
+  // An empty word means the snapshots without scheme.
+  const eligible =
+    scheme === undefined
+      ? snapshots
+      : snapshots.filter((snapshot) => (snapshot.scheme ?? '') === scheme);
+  const back = /^latest(?:~(\d{1,9}))?$/.exec(word);
+  if (back) {
+    const found = latest(eligible, word, Number(back[1] ?? 0));
+    if (found === undefined) throw missing(store, word, snapshots);
+    return found;
+  }
+  const matches = eligible.filter(
+    ({ name, timestamp }) =>
+      word !== '' &&
+      (name.startsWith(word) || (scheme !== undefined && timestamp.startsWith(word))),
+  );
+  if (matches.length > 1) {
+    const names = matches.map(({ name }) => name);
+    throw several(word, names, 'snapshots', 'give more of the name');
+  }
+  const [only] = matches;
+  if (only === undefined) throw missing(store, word, snapshots);
+  return only;
+}

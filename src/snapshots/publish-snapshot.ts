@@ -1,0 +1,147 @@
+/**
+ * Makes a snapshot of stored segments: checksums files first, the descriptor last.
+ *
+ * Each file is written aside, made durable and then given its name, and the names are made
+ * durable before the next one is begun, so a descriptor is only ever seen complete and with
+ * everything it speaks of in place. Signing comes before all of it: when it fails, nothing
+ * appears in the store. Formats: lbs-format(5), "DESCRIPTOR", "CHECKSUMS FILES".
+ */
+import { writeSync } from 'node:fs';
+import { LbsError, messageOf } from '../errors.ts';
+import { checksumOf } from '../format/checksum.ts';
+import { type NewDescriptor, formatDescriptor } from '../format/descriptor.ts';
+import {
+  formatSnapshotName,
+  parseSnapshotFile,
+  parseSnapshotName,
+} from '../format/snapshot-name.ts';
+import { formatSums } from '../format/sums-file.ts';
+import { formatTimestamp, parseTimestamp } from '../format/timestamp.ts';
+import type { StagedFile, Store } from '../stores/store.ts';
+import { storeError } from '../stores/directory-store.ts';
+
+/** One stored segment, for the checksums files. */
+export type SegmentSums = { readonly file: string; readonly sha1: Buffer; readonly sha256: Buffer };
+
+export type NewSnapshotFiles = {
+  readonly scheme: string | undefined;
+  /** Seconds since 1970: when the run began. */
+  readonly date: number;
+  /** In the order of the descriptor's segment list. */
+  readonly segments: readonly SegmentSums[];
+  readonly descriptor: Omit<NewDescriptor, 'checksums' | 'checksumsSha256' | 'date' | 'scheme'>;
+  /** Turns the descriptor's text into what is stored. */
+  readonly sign: (text: Buffer) => Promise<Buffer>;
+};
+
+/** How often a name that somebody took meanwhile is replaced by the next one. */
+const NAME_ATTEMPTS = 60;
+const SECONDS_PER_DAY = 86400;
+/** 9999-12-31T23:59:59Z: names have four digits for the year. */
+const LAST_NAMEABLE_S = 253402300799;
+
+/**
+ * Seconds since 1970 that name the next snapshot: now, or a second after the scheme's newest
+ * snapshot when the clock is not past that, so that names never collide and always sort right.
+ */
+function nextTime(
+  store: Store,
+  scheme: string | undefined,
+  now: number,
+  note: (message: string) => void,
+) {
+  let newest = 0;
+  for (const file of store.names()) {
+    const name = parseSnapshotFile(file)?.name;
+    const parsed = name === undefined ? undefined : parseSnapshotName(name);
+    if (parsed === undefined || parsed.scheme !== scheme) continue;
+    newest = Math.max(newest, parseTimestamp(parsed.timestamp) ?? 0);
+  }
+  if (newest > now + SECONDS_PER_DAY) {
+    note(
+      `the newest snapshot in the store is from the future (${formatTimestamp(newest)}): is this clock right? The new one is named to sort behind it`,
+    );
+  }
+  const next = Math.max(now, newest + 1);
+  if (next + NAME_ATTEMPTS > LAST_NAMEABLE_S) {
+    throw new LbsError(
+      'store-exists',
+      `no name can sort behind snapshot ${formatTimestamp(newest)} in ${store.place}`,
+      {
+        hint: 'a clock was badly wrong once: move the files of that snapshot away',
+      },
+    );
+  }
+  return next;
+}
+
+async function put(store: Store, name: string, text: Buffer): Promise<void> {
+  const staged: StagedFile = store.stage();
+  try {
+    let at = 0;
+    while (at < text.length) at += writeSync(staged.fd, text, at);
+  } catch (error) {
+    staged.discard();
+    throw storeError(store.place, `write ${name}`, error);
+  }
+  await staged.publish(name);
+}
+
+/** From here on the snapshot is there; what may be in doubt is that it survives a power cut. */
+async function settleVisible(store: Store, name: string): Promise<void> {
+  try {
+    await store.settle();
+  } catch (error) {
+    throw new LbsError(
+      'io',
+      `snapshot ${name} is in ${store.place}, but its disk does not confirm it: ${messageOf(error)}`,
+      {
+        cause: error,
+        hint: 'check that disk; "lbs verify" tells whether the snapshot is sound',
+      },
+    );
+  }
+}
+
+/**
+ * Publishes the snapshot and returns its name and the bytes it added.
+ * @throws {LbsError} filter-failed, signature-*, no-space, io: then there is no snapshot
+ */
+export async function publishSnapshot(
+  store: Store,
+  files: NewSnapshotFiles,
+  note: (message: string) => void,
+): Promise<{ name: string; storedBytes: number }> {
+  const { scheme, date, segments, descriptor, sign } = files;
+  const sha1sums = Buffer.from(
+    formatSums(segments.map(({ file, sha1 }) => [file, sha1.toString('hex')])),
+  );
+  const sha256sums = Buffer.from(
+    formatSums(segments.map(({ file, sha256 }) => [file, sha256.toString('hex')])),
+  );
+  const text = formatDescriptor({
+    ...descriptor,
+    scheme,
+    date,
+    checksums: checksumOf('sha1', sha1sums),
+    checksumsSha256: checksumOf('sha256', sha256sums),
+  });
+  const signed = await sign(Buffer.from(text));
+  const first = nextTime(store, scheme, date, note);
+  for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
+    const name = formatSnapshotName(scheme, formatTimestamp(first + attempt));
+    if (store.find(`snapshot-${name}.lbs`) !== undefined) continue;
+    try {
+      await put(store, `snapshot-${name}.sha1sums`, sha1sums);
+      await put(store, `snapshot-${name}.sha256sums`, sha256sums);
+      await store.settle();
+      await put(store, `snapshot-${name}.lbs`, signed);
+      await settleVisible(store, name);
+      return { name, storedBytes: sha1sums.length + sha256sums.length + signed.length };
+    } catch (error) {
+      // Somebody else made a snapshot in the same second: take the next one.
+      if (!(error instanceof LbsError && error.code === 'store-exists')) throw error;
+    }
+  }
+  throw new LbsError('store-exists', `cannot find a free name for the snapshot in ${store.place}`);
+}

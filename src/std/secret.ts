@@ -1,0 +1,103 @@
+/**
+ * The passphrase of a signing key, and how it is kept away from everybody else.
+ *
+ * It comes from the environment, from a file or from a command, never from the command line,
+ * which every user of the machine can read. Called by snapshots/signature; whoever starts a
+ * program (filters, commands) passes it `withoutSecrets(process.env)`.
+ *
+ * Invariant: a secret never becomes part of a message, a report or another program's environment.
+ */
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { LbsError, errnoName, messageOf } from '../errors.ts';
+
+/** Where the passphrase of a signing key may come from; the first one that is set is taken. */
+export const PASSPHRASE_VARIABLES = [
+  'LBS_SIGN_PASSPHRASE',
+  'LBS_SIGN_PASSPHRASE_FILE',
+  'LBS_SIGN_PASSPHRASE_COMMAND',
+] as const;
+
+export type PassphraseVariable = (typeof PASSPHRASE_VARIABLES)[number];
+
+/** A passphrase, and which variable it came from, for messages. */
+export type Passphrase = { readonly value: string; readonly variable: PassphraseVariable };
+
+/** What a passphrase command may print; more than that is not a passphrase. */
+const OUTPUT_BYTES_MAX = 64 * 1024;
+
+/** A copy of an environment for child processes, without the variables that lead to secrets. */
+export function withoutSecrets(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const kept = { ...env };
+  for (const name of PASSPHRASE_VARIABLES) delete kept[name];
+  return kept;
+}
+
+function firstLine(text: string): string {
+  return text.split(/\r?\n/, 1)[0] ?? '';
+}
+
+function unusable(variable: PassphraseVariable, why: string, cause?: unknown): LbsError {
+  return new LbsError('signature-key', `no passphrase from ${variable}: ${why}`, { cause });
+}
+
+function readPassphraseFile(file: string): string {
+  try {
+    return firstLine(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw unusable('LBS_SIGN_PASSPHRASE_FILE', `cannot read ${file}: ${messageOf(error)}`, error);
+  }
+}
+
+/**
+ * First line of what a shell command prints. Its standard error is ours, so that it can ask for
+ * something ("touch the key"); what it prints is in no message, since that is the secret.
+ */
+async function runPassphraseCommand(command: string, env: NodeJS.ProcessEnv): Promise<string> {
+  const variable = 'LBS_SIGN_PASSPHRASE_COMMAND';
+  const child = spawn('/bin/sh', ['-c', command], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: withoutSecrets(env),
+  });
+  const parts: Buffer[] = [];
+  let size = 0;
+  child.stdout.on('data', (part: Buffer) => {
+    size += part.length;
+    if (size <= OUTPUT_BYTES_MAX) parts.push(part);
+    else child.kill();
+  });
+  const [code, signal] = await new Promise<[number | null, string | null]>((resolve, reject) => {
+    child.once('error', (error) => {
+      reject(unusable(variable, `the command cannot be run: ${errnoName(error)}`, error));
+    });
+    child.once('close', (...ended) => resolve(ended));
+  });
+  if (size > OUTPUT_BYTES_MAX) throw unusable(variable, 'the command prints too much');
+  if (signal !== null) throw unusable(variable, `the command was ended by ${signal}`);
+  if (code !== 0) throw unusable(variable, `the command ended with exit code ${code}`);
+  return firstLine(Buffer.concat(parts).toString('utf8'));
+}
+
+/**
+ * The passphrase of a signing key; undefined when none of the variables is set to anything.
+ * @throws {LbsError} signature-key when the file or command that is named gives none
+ */
+export async function signPassphrase(env: NodeJS.ProcessEnv): Promise<Passphrase | undefined> {
+  const direct = env['LBS_SIGN_PASSPHRASE'];
+  if (direct !== undefined && direct !== '') {
+    return { value: direct, variable: 'LBS_SIGN_PASSPHRASE' };
+  }
+  const file = env['LBS_SIGN_PASSPHRASE_FILE'];
+  const command = env['LBS_SIGN_PASSPHRASE_COMMAND'];
+  let found: Passphrase;
+  if (file !== undefined && file !== '') {
+    found = { value: readPassphraseFile(file), variable: 'LBS_SIGN_PASSPHRASE_FILE' };
+  } else if (command !== undefined && command !== '') {
+    const value = await runPassphraseCommand(command, env);
+    found = { value, variable: 'LBS_SIGN_PASSPHRASE_COMMAND' };
+  } else {
+    return undefined;
+  }
+  if (found.value === '') throw unusable(found.variable, 'its first line is empty');
+  return found;
+}

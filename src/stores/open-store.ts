@@ -1,0 +1,14 @@
+/** From what a person writes after `--store=` to a store. Directories for now; URLs later. */
+import { LbsError } from '../errors.ts';
+import { type DirectoryStore, openDirectoryStore } from './directory-store.ts';
+
+/** @throws {LbsError} usage for an unknown kind, store-missing */
+export function openStore(place: string): DirectoryStore {
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(place)?.[1];
+  if (scheme !== undefined && scheme !== 'file') {
+    throw new LbsError('usage', `stores of kind "${scheme}://" are not known`, {
+      hint: 'a store is a directory; mount a remote place (sshfs, NFS, rclone mount) to use it',
+    });
+  }
+  return openDirectoryStore(scheme === undefined ? place : decodeURIComponent(place.slice(7)));
+}

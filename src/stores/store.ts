@@ -1,0 +1,52 @@
+/**
+ * The contract of a place for files: segments, checksums files and descriptors.
+ *
+ * Files are immutable, uniquely named and complete once they have a name. Nothing in a store is
+ * ever changed or locked. "Stored" means durable: `publish` returns after the bytes are on disk,
+ * and `settle` after the names are too. A store never sees a path of the user's files.
+ */
+
+/** A file of the store as a listing shows it. */
+export type StoredFile = { readonly name: string; readonly sizeBytes: number };
+
+/** A file being written, not yet visible under a name. Either publish or discard it. */
+export interface StagedFile {
+  /** Open for reading and writing, at offset 0; a filter may write to it directly. */
+  readonly fd: number;
+  /**
+   * Makes the bytes durable and gives the file its name.
+   * @throws {LbsError} store-exists when the name is taken, no-space, io
+   */
+  publish(name: string): Promise<void>;
+  /** Leaves nothing behind. Never throws. */
+  discard(): void;
+}
+
+/** A file being read. */
+export interface OpenFile {
+  readonly fd: number;
+  readonly sizeBytes: number;
+  close(): void;
+}
+
+export interface Store {
+  /** What people call this store: its path or URL. */
+  readonly place: string;
+  /** Every file of the store, in no particular order. */
+  list(): StoredFile[];
+  /** Names of every file, in no particular order: much cheaper than `list`. */
+  names(): string[];
+  /** One file by its name; undefined when there is none. */
+  find(name: string): StoredFile | undefined;
+  /** @throws {LbsError} store-missing-file, io */
+  open(name: string): OpenFile;
+  /** @throws {LbsError} store-unwritable, no-space, io */
+  stage(): StagedFile;
+  /** Bytes that can still be written; as large as a number gets where that is not known. */
+  freeBytes(): number;
+  /** Makes the names of everything published so far durable. */
+  settle(): Promise<void>;
+}
+
+/** Reads a small file (descriptor, checksums file) whole. */
+export const SMALL_FILE_BYTES_MAX = 256 * 1024 * 1024;

@@ -1,0 +1,34 @@
+/**
+ * Runs ava and ends with one plain line, `N passed, N failed`, from ava's own results. Arguments
+ * are handed to ava; the exit status is ava's. A test that was skipped is counted, and so is
+ * anything else that ava reports as not ok: an uncaught exception, a test file without tests.
+ */
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+
+const counts = { passed: 0, failed: 0, skipped: 0 };
+
+function count(line: string): void {
+  // Details of an error are indented, and what a test prints itself goes to standard error.
+  if (/^ok \d+ .* # SKIP$/.test(line) || /^not ok \d+ .* # TODO$/.test(line)) counts.skipped++;
+  else if (/^ok \d+ /.test(line)) counts.passed++;
+  else if (/^not ok \d+ /.test(line)) counts.failed++;
+}
+
+const ava = spawn('ava', ['--tap', ...process.argv.slice(2)], {
+  stdio: ['ignore', 'pipe', 'inherit'],
+});
+// Listened to before the output ends, or it could be missed.
+const ended = new Promise<number>((resolve) => {
+  ava.on('close', (status) => resolve(status ?? 1));
+});
+for await (const line of createInterface({ input: ava.stdout })) {
+  count(line);
+  console.log(line);
+}
+const code = await ended;
+// ava can fail without a failed test: no tests found, or a wrong configuration.
+if (code !== 0 && counts.failed === 0) counts.failed = 1;
+const skipped = counts.skipped === 0 ? '' : `, ${counts.skipped} skipped`;
+console.log(`${counts.passed} passed, ${counts.failed} failed${skipped}`);
+process.exitCode = code;

@@ -1,0 +1,58 @@
+/** `import ... from 'lbs'`: the built library does what the commands do, with events. */
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import * as lbs from 'lbs';
+import { places, restored } from './helpers/places.ts';
+import { makeSmallTree } from './helpers/small-tree.ts';
+
+test('backup, list, ls, verify and restore work together and report events', async (t) => {
+  const at = places(t);
+  makeSmallTree(at.tree);
+  const types = new Set<string>();
+  const report = (event: lbs.ReportEvent) => void types.add(event.type);
+  const options = { store: at.store, report };
+
+  const made = await lbs.backup({
+    ...options,
+    localdb: at.localdb,
+    paths: [lbs.bytePath(at.tree)],
+  });
+  t.is(made.warnings, 0);
+  t.true(types.has('stored'));
+
+  const [snapshot, ...others] = await lbs.list(options);
+  t.is(snapshot?.name, made.snapshot);
+  t.deepEqual(others, []);
+
+  const paths: string[] = [];
+  for await (const entry of lbs.ls({ ...options, snapshot: 'latest' })) {
+    paths.push(lbs.showPath(entry.path));
+  }
+  t.is(paths.length, made.entries);
+
+  const checked = await lbs.verify({ ...options, depth: 'data' });
+  t.deepEqual(checked.damage, []);
+
+  mkdirSync(at.target);
+  const back = await lbs.restore({ ...options, snapshot: 'latest', target: at.target });
+  t.is(back.files, made.files);
+  const one = join(at.tree, 'letters', 'one');
+  t.deepEqual(readFileSync(restored(at.target, one)), readFileSync(one));
+});
+
+test('an error has a code that programs can branch on', async (t) => {
+  const { store } = { store: '/nowhere/at/all' };
+  const error = await t.throwsAsync(lbs.list({ store }), { instanceOf: lbs.LbsError });
+  t.is(error?.code, 'store-missing');
+  t.is(lbs.exitCodeOf(error), lbs.EXIT.missing);
+});
+
+test('a signal stops a backup', async (t) => {
+  const at = places(t);
+  makeSmallTree(at.tree);
+  const signal = AbortSignal.abort(new lbs.LbsError('interrupted', 'enough'));
+  const paths = [lbs.bytePath(at.tree)];
+  await t.throwsAsync(lbs.backup({ store: at.store, paths, signal }));
+  t.deepEqual(await lbs.list({ store: at.store }), []);
+});

@@ -1,0 +1,320 @@
+/** The stat cache as a text: what the writer writes is what the reader finds. */
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import fc from 'fast-check';
+import test from 'ava';
+import { statCacheFile } from '../../src/localdb/stat-cache-place.ts';
+import { StatCacheReader } from '../../src/localdb/stat-cache-reader.ts';
+import {
+  formatRecord,
+  isSameContent,
+  isSameStatus,
+  statusLine,
+  untrusted,
+} from '../../src/localdb/stat-cache-record.ts';
+import { type CachedAccount, StatCacheWriter } from '../../src/localdb/stat-cache-writer.ts';
+import type { FileStatus } from '../../src/posix/file-status.ts';
+import { asByteText, compareTexts } from '../../src/std/byte-text.ts';
+import { tempDir } from '../helpers/temp-dir.ts';
+
+const SEGMENT = '7c18fb6f-0616-42cc-a985-5349a54add41';
+const object = (number: number) => `${SEGMENT}/0000000${number}(sha1=${'ab'.repeat(20)})`;
+const STATUS: FileStatus = {
+  type: 'f',
+  mode: 0o644,
+  uid: 1000,
+  gid: 100,
+  links: 1,
+  inode: '42',
+  device: '254/0',
+  rdev: '0/0',
+  sizeBytes: 12,
+  blocks: 8,
+  mtime: { s: 1795166561, ns: 5 },
+  ctime: { s: 1795166562, ns: 0 },
+  btime: { s: 3, ns: 4 },
+  attributes: 0,
+};
+
+const record = (path: string, start: number, content = '', of = object(0)) => ({
+  text: asByteText(path),
+  statusLine: `line of ${path}`,
+  stanza: { object: of, start, length: 7 },
+  xattrs: '',
+  content,
+});
+
+const CONTENT = `checksum: sha1=x\ndata: ${SEGMENT}/00000003\n    zero[5]\nsize: 12\n`;
+
+const FIRST = `.
+line of .
+=0+7
+
+%21below%20the%20dot
+line of !below the dot
+=7+7 00c0ffee
+data: 
+size: 0
+
+a%ff%40
+line of a\xff@
+=14+7
+${CONTENT}
+`;
+const SECOND = `b
+line of b
+=0+7
+
+b/c
+line of b/c
+${object(0)}[99+7]
+${CONTENT}
+`;
+const END = `root ${object(3)}
+accounts 3
+account u0 root
+account g5 tty%20group
+account u4711
+${object(2)}[0+90]
+${object(3)}[90+91]
+`;
+
+const crcOf = (text: string, before = '') =>
+  crc32(Buffer.from(before + text, 'latin1'))
+    .toString(16)
+    .padStart(8, '0');
+const group = (number: number, kind: string, text: string) =>
+  `@${object(number)} ${kind} ${text.length} ${crcOf(text, `${object(number)} ${kind}`)}\n${text}`;
+const GROUPS = `lbs stat cache 2\n${group(0, 'flat', FIRST)}${group(1, 'nested', SECOND)}`;
+const GOLDEN = `${GROUPS}${END}trailer ${String(GROUPS.length).padStart(16, '0')} ${crcOf(END)}\n`;
+
+/** Two groups, the second nested. */
+function writeExample(file: string): void {
+  const writer = new StatCacheWriter(file);
+  const below = { ...record('!below the dot', 7, 'data: \nsize: 0\n'), xattrs: '00c0ffee' };
+  const first = [record('.', 0), below, record('a\xff@', 14, CONTENT)];
+  const second = [record('b', 0, '', object(1)), record('b/c', 99, CONTENT)];
+  const text = (records: typeof first, of: string) =>
+    records.map((each) => formatRecord(each, of)).join('');
+  writer.addGroup(object(0), true, text(first, object(0)));
+  writer.addGroup(object(1), false, text(second, object(1)));
+  const accounts: CachedAccount[] = [
+    { kind: 'u', id: 0, name: 'root' },
+    { kind: 'g', id: 5, name: 'tty group' },
+    { kind: 'u', id: 4711, name: undefined },
+  ];
+  writer.finish(object(3), accounts, [
+    { object: object(2), start: 0, length: 90 },
+    { object: object(3), start: 90, length: 91 },
+  ]);
+  writer.commit();
+}
+
+test('the cache is exactly this text', (t) => {
+  const file = join(tempDir(t), 'cache');
+  writeExample(file);
+  t.is(readFileSync(file, 'latin1'), GOLDEN);
+  t.is(statSync(file).mode & 0o777, 0o600);
+  t.false(existsSync(`${file}.new`));
+});
+
+test('records are found in order, with their groups and the places of these in a root', (t) => {
+  const file = join(tempDir(t), 'cache');
+  writeExample(file);
+  const reader = StatCacheReader.open(file);
+  t.is(reader?.root, object(3));
+  t.deepEqual([...(reader?.accounts ?? [])], [['u0', 'root'], ['g5', 'tty group'], ['u4711', undefined]]); // prettier-ignore
+  t.like(reader?.find(asByteText('.')), {
+    ...record('.', 0),
+    index: 0,
+    isLast: false,
+    group: { object: object(0), isFlat: true, root: { object: object(2), start: 0, length: 90 } },
+  });
+  t.is(reader?.groupsSeen, 1);
+  t.is(reader?.find(asByteText('!absent')), undefined);
+  t.like(reader?.find(asByteText('!below the dot')), {
+    content: 'data: \nsize: 0\n',
+    index: 1,
+    xattrs: '00c0ffee',
+  });
+  // Nobody asks for `a\xff@`, which is skipped.
+  const b = reader?.find(asByteText('b'));
+  t.like(b, {
+    index: 0,
+    isLast: false,
+    group: { object: object(1), isFlat: false, root: { object: object(3), start: 90, length: 91 } },
+  });
+  t.false(reader?.isConsumed());
+  const c = reader?.find(asByteText('b/c'));
+  t.like(c, { ...record('b/c', 99, CONTENT), index: 1, isLast: true });
+  t.is(c?.group, b?.group);
+  t.is(reader?.find(asByteText('c')), undefined);
+  t.true(reader?.isConsumed());
+  t.is(reader?.groupsSeen, 2);
+  reader?.close();
+});
+
+test('the last record of a group that is not the last group says so', (t) => {
+  const file = join(tempDir(t), 'cache');
+  writeExample(file);
+  const reader = StatCacheReader.open(file);
+  t.like(reader?.find(asByteText('a\xff@')), { index: 2, isLast: true, content: CONTENT });
+  reader?.close();
+});
+
+test('any names in path order come back', (t) => {
+  const dir = tempDir(t);
+  let number = 0;
+  const name = fc
+    .uint8Array({ minLength: 1, maxLength: 12 })
+    .map((bytes) => Buffer.from(bytes).toString('latin1').replace(/\0/g, '/'))
+    .filter((path) => !/^\/|\/$|\/\//.test(path) && path !== '.');
+  fc.assert(
+    fc.property(fc.uniqueArray(name), (names) => {
+      const file = join(dir, String(number++));
+      const texts = ['.', ...names].map(asByteText).sort(compareTexts);
+      const writer = new StatCacheWriter(file);
+      const groups = Math.ceil(texts.length / 5);
+      for (let at = 0; at < groups; at++) {
+        const records = texts
+          .slice(5 * at, 5 * at + 5)
+          .map((text) => formatRecord({ ...record(text, at), statusLine: 'a line' }, object(9)));
+        writer.addGroup(object(at % 10), true, records.join(''));
+      }
+      const place = { object: object(9), start: 0, length: 1 };
+      writer.finish(
+        object(9),
+        [],
+        Array.from({ length: groups }, () => place),
+      );
+      writer.commit();
+      const reader = StatCacheReader.open(file);
+      for (const text of texts) t.is(reader?.find(text)?.text, text);
+      t.true(reader?.isConsumed());
+      t.is(reader?.groupsSeen, groups);
+      reader?.close();
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test('a cache larger than its buffers comes back, and so does a huge record', (t) => {
+  const file = join(tempDir(t), 'cache');
+  const writer = new StatCacheWriter(file);
+  const names = Array.from({ length: 5000 }, (_, at) => `f${String(at).padStart(6, '0')}`);
+  const huge = `data: ${'x'.repeat(3_000_000)}\n`;
+  const records = names.map((path, at) =>
+    formatRecord(record(path, at, at === 2500 ? huge : CONTENT), object(0)),
+  );
+  writer.addGroup(object(0), true, records.join(''));
+  writer.finish(object(1), [], [{ object: object(1), start: 0, length: 1 }]);
+  writer.commit();
+  const reader = StatCacheReader.open(file);
+  for (const [at, path] of names.entries()) {
+    t.is(
+      reader?.find(asByteText(path))?.content.length,
+      at === 2500 ? huge.length : CONTENT.length,
+    );
+  }
+  t.true(reader?.isConsumed());
+  reader?.close();
+});
+
+test('a cache that is cut off anywhere is as good as none', (t) => {
+  const file = join(tempDir(t), 'cache');
+  t.is(StatCacheReader.open(file), undefined, 'there is none');
+  for (let length = 0; length < GOLDEN.length; length++) {
+    writeFileSync(file, GOLDEN.slice(0, length), 'latin1');
+    t.is(StatCacheReader.open(file), undefined, `${length} bytes`);
+  }
+});
+
+test('a cache of another version, or without a root, is as good as none', (t) => {
+  const file = join(tempDir(t), 'cache');
+  const bad = [
+    GOLDEN.replace('cache 2', 'cache 1'),
+    GOLDEN.replace(/^lbs/, 'LBS'),
+    GOLDEN.replace(/trailer 0/, 'trailer 9'),
+    GOLDEN.replace(/trailer \d/, 'trailer x'),
+    `${GOLDEN}\n`,
+    GOLDEN.replace(/root .*\n/, 'root \n'),
+    GOLDEN.replace('account u0 root', 'account u0 toor'),
+    'x'.repeat(10_000),
+  ];
+  for (const text of bad) {
+    writeFileSync(file, text, 'latin1');
+    t.is(StatCacheReader.open(file), undefined, text.slice(0, 60));
+  }
+});
+
+test('a damaged group ends the cache there, without an error', (t) => {
+  const file = join(tempDir(t), 'cache');
+  const damages: readonly (readonly [from: string, to: string])[] = [
+    ['line of b\n', 'line of c\n'],
+    ['[99+7]', '[98+7]'],
+    [' nested', ' netsed'],
+    [' nested', ' flat  '],
+    [`@${object(1)} nested`, `@${object(2)} nested`],
+  ];
+  for (const [from, to] of damages) {
+    const text = GOLDEN.replace(from, to);
+    t.is(text.length, GOLDEN.length, 'or the trailer would not fit');
+    writeFileSync(file, text, 'latin1');
+    const reader = StatCacheReader.open(file);
+    t.is(reader?.find(asByteText('a\xff@'))?.text, asByteText('a\xff@'));
+    t.is(reader?.find(asByteText('b')), undefined, to);
+    t.is(reader?.find(asByteText('b/c')), undefined, to);
+    t.false(reader?.isConsumed(), 'it is not known what else was in it');
+    reader?.close();
+  }
+});
+
+test('until it is committed the old cache stays, and a discarded one leaves no trace', (t) => {
+  const file = join(tempDir(t), 'cache');
+  writeExample(file);
+  const writer = new StatCacheWriter(file);
+  writer.addGroup(object(0), true, 'something else');
+  t.is(readFileSync(file, 'latin1'), GOLDEN);
+  writer.discard();
+  t.false(existsSync(`${file}.new`));
+  t.is(readFileSync(file, 'latin1'), GOLDEN);
+});
+
+test('a place where no file can be made is an error of ours', (t) => {
+  const file = join(tempDir(t), 'no', 'such', 'directory');
+  t.throws(() => new StatCacheWriter(file), { code: 'io' });
+});
+
+test('each scheme has its own file', (t) => {
+  t.is(statCacheFile('/x', undefined), '/x/lbs-statcache');
+  t.is(statCacheFile('/x', 'home'), '/x/lbs-statcache-home');
+});
+
+test('a status is one line; only what identifies content counts for content', (t) => {
+  const line = statusLine(STATUS);
+  t.is(line, 'f 42 12 1795166561.5 1795166562.0|644 1000 100 1 3.4 0/0 0 ');
+  const same = (more: Partial<FileStatus>) =>
+    isSameContent(line, statusLine({ ...STATUS, ...more }));
+  t.true(same({}));
+  t.true(same({ mode: 0o600, uid: 0, device: '7/9', links: 2, attributes: 16 }));
+  t.false(same({ inode: '43' }));
+  t.false(same({ sizeBytes: 13 }));
+  t.false(same({ mtime: { s: 1795166561, ns: 6 } }));
+  t.false(same({ ctime: { s: 1795166562, ns: 1 } }));
+  t.false(same({ type: 'l' }));
+  t.false(isSameContent(untrusted(line), line), 'read again, whatever the times say');
+  t.true(isSameStatus(untrusted(line), line));
+  t.false(isSameStatus(line, statusLine({ ...STATUS, uid: 0 })));
+  // Numbers must not run into each other: 4 and 212 are not 42 and 12.
+  t.false(same({ inode: '4', sizeBytes: 212 }));
+});
+
+test('a device counts only where it ties hard links together', (t) => {
+  const other = { device: '7/9' };
+  t.is(statusLine({ ...STATUS, ...other }), statusLine(STATUS));
+  const linked = { ...STATUS, links: 2 };
+  t.not(statusLine({ ...linked, ...other }), statusLine(linked));
+  const directory: FileStatus = { ...STATUS, type: 'd', links: 5 };
+  t.is(statusLine({ ...directory, ...other, links: 6, sizeBytes: 4096 }), statusLine(directory));
+});
