@@ -107,10 +107,10 @@ async function run(
 
 /** Says what went wrong; the exit code it means. */
 function explain(thrown: unknown, outputs: Outputs, signal: AbortSignal): number {
-  const isKnown = thrown instanceof LbsError;
-  // Once a signal came, whatever failed then failed because of it.
+  // Once a signal came, whatever failed then failed because of it; so did a command that it hit.
+  const isOwnFailure = thrown instanceof LbsError && thrown.code !== 'filter-failed';
   const reason: unknown = signal.reason;
-  const error = signal.aborted && !isKnown && reason instanceof LbsError ? reason : thrown;
+  const error = signal.aborted && !isOwnFailure && reason instanceof LbsError ? reason : thrown;
   const code = exitCodeOf(error);
   const message = error instanceof Error ? error.message : String(error);
   const hint = error instanceof LbsError ? error.hint : undefined;

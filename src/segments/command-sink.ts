@@ -8,7 +8,7 @@
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, fstatSync, read as readCallback, writeSync } from 'node:fs';
+import { existsSync, fstatSync, ftruncateSync, read as readCallback, writeSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { LbsError, messageOf } from '../errors.ts';
 import * as libc from '../posix/libc.ts';
@@ -28,6 +28,22 @@ const HASH_PIECE_BYTES = 1024 * 1024;
 const PIPEFAIL_SHELL = '/bin/bash';
 const SEEK_SET = 0;
 const SEEK_CUR = 1;
+
+/** What asks a process to stop, and means every process of a terminal or service. */
+const STOP_SIGNALS: ReadonlySet<string> = new Set(['SIGINT', 'SIGTERM', 'SIGHUP']);
+/** How a shell tells of a program that one of them ended. */
+const STOP_CODES: ReadonlySet<number> = new Set([128 + 2, 128 + 15, 128 + 1]);
+
+/** How a command ended. */
+type Ended = {
+  readonly code: number | null;
+  readonly killedBy: string | null;
+  readonly lastWords: Buffer;
+};
+
+function wasAskedToStop({ code, killedBy }: Ended): boolean {
+  return killedBy === null ? STOP_CODES.has(code ?? 0) : STOP_SIGNALS.has(killedBy);
+}
 
 /** What filter commands of a run share. */
 export type CommandContext = {
@@ -65,8 +81,7 @@ export class CommandSink implements FilterSink {
     const { running } = this.#context;
     await running.acquire();
     try {
-      libc.seek(this.#spool, 0, SEEK_SET);
-      await this.#run();
+      await this.#runToItsEnd();
       this.#checkConsumed();
     } finally {
       running.release();
@@ -97,8 +112,25 @@ export class CommandSink implements FilterSink {
     return showText(this.#context.command);
   }
 
-  async #run(): Promise<void> {
-    // In a session of its own: Ctrl-C on the terminal is ours to answer, by finishing the segment.
+  /**
+   * What asks this program to stop can hit a filter as well: Ctrl-C between its start and its
+   * session of its own, or a service manager that signals every process. The answer is ours to
+   * give, by finishing the segment; so the filter gets its input once more.
+   */
+  async #runToItsEnd(): Promise<void> {
+    libc.seek(this.#spool, 0, SEEK_SET);
+    const first = await this.#run();
+    if (first.code === 0) return;
+    if (!wasAskedToStop(first)) throw this.#failed(first);
+    libc.seek(this.#spool, 0, SEEK_SET);
+    ftruncateSync(this.#out, 0);
+    libc.seek(this.#out, 0, SEEK_SET);
+    const second = await this.#run();
+    if (second.code !== 0) throw this.#failed(second);
+  }
+
+  async #run(): Promise<Ended> {
+    // In a session of its own: Ctrl-C on the terminal is ours to answer.
     const [shell, ...args] = shellFor(this.#context.command);
     const child = spawn(shell, args, {
       stdio: [this.#spool, this.#out, 'pipe'],
@@ -122,11 +154,10 @@ export class CommandSink implements FilterSink {
         cause: error,
       });
     });
-    if (code === 0) return;
-    throw this.#failed(code, killedBy, lastWords);
+    return { code, killedBy, lastWords };
   }
 
-  #failed(code: number | null, killedBy: string | null, lastWords: Buffer): LbsError {
+  #failed({ code, killedBy, lastWords }: Ended): LbsError {
     const said = showText(lastWords.toString().trim().replaceAll('\n', '; '));
     const quoted = said === '' ? 'it said nothing' : `its last words: ${said}`;
     const command = this.#shown();

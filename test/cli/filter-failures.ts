@@ -61,6 +61,26 @@ for (const [name, words] of [
   });
 }
 
+for (const signal of ['INT', 'TERM', 'HUP']) {
+  test(`a filter that was hit by SIG${signal} once gets its input again, from the beginning`, async (t) => {
+    const at = places(t);
+    makeSmallTree(at.tree);
+    const marker = join(at.base, 'was-hit');
+    const hit = `[ -e ${marker} ] || { touch ${marker}; head -c 600; kill -${signal} $$; }; cat`;
+    const filter = [`--filter=${hit}`, '--filter-extension='];
+    await lbsOk(t, [...backupOptions(at), ...filter, at.tree]);
+    t.true(existsSync(marker), 'the filter was not hit');
+    await lbsOk(t, ['verify', `--store=${at.store}`, '--data']);
+    await restoreOk(t, [`--store=${at.store}`, 'latest', at.target]);
+    sameTree(t, readTree(at.tree), readTree(restored(at.target, at.tree)));
+  });
+}
+
+test('a filter that a signal to stop ends every time ends the run', async (t) => {
+  const { run } = await failingBackup(t, 'kill -TERM $$');
+  t.regex(run.stderr, /was killed by SIGTERM/);
+});
+
 test('a pipeline of which an earlier part fails ends the run', async (t) => {
   if (!existsSync('/bin/bash')) return t.pass('only bash tells of it');
   const { run } = await failingBackup(t, '{ cat; exit 9; } | cat');
