@@ -175,11 +175,12 @@ class Run {
     const lost = new LostSegments(note);
     const use = new SegmentUse(this.#index, store, (segment) => lost.add(segment));
     const segments = this.#segmentWriter(note);
-    const blocks = new BlockStore(this.#index, use, (...object) => segments.add(...object));
+    const blocks = new BlockStore(this.#index, use, segments);
     const reuse = metadataReuse(use, this.#snapshots, this.#scheme);
     const metadata = new MetadataLogWriter(
       async (text) => {
-        const reference = await blocks.storeMetadata(text, hash('sha256', text, 'hex'));
+        await blocks.room();
+        const reference = blocks.storeMetadata(text, hash('sha256', text, 'hex'));
         return `${reference}(sha1=${hash('sha1', text, 'hex')})`;
       },
       reuse,
@@ -346,17 +347,18 @@ class Run {
 }
 
 /** What the run needs of a segment writer. */
-type SegmentSink = Pick<SegmentWriter, 'add' | 'close' | 'abandon'>;
+type SegmentSink = Pick<SegmentWriter, 'add' | 'room' | 'close' | 'abandon'>;
 
 /** Segments of a dry run: every object gets a place, and nothing is stored. */
 class DryRunSegments implements SegmentSink {
   #objects = 0;
 
-  add(): Promise<{ segment: string; object: number }> {
-    return Promise.resolve({
-      segment: '00000000-0000-0000-0000-000000000000',
-      object: this.#objects++,
-    });
+  add(): { segment: string; object: number } {
+    return { segment: '00000000-0000-0000-0000-000000000000', object: this.#objects++ };
+  }
+
+  room(): undefined {
+    return undefined;
   }
 
   close(): Promise<void> {

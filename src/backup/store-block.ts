@@ -6,7 +6,7 @@
  */
 import { formatObjectName } from '../format/reference.ts';
 import type { BlockIndex } from '../localdb/block-index.ts';
-import type { StoredObject } from '../segments/segment-writer.ts';
+import type { SegmentWriter } from '../segments/segment-writer.ts';
 import type { SegmentUse } from './segment-use.ts';
 
 /** What happened to a block: nothing, stored for the first time, or stored anew. */
@@ -14,28 +14,29 @@ export type BlockOutcome = 'known' | 'new' | 'repack';
 
 export type BlockStoreCounts = { dataBytes: number; metadataBytes: number };
 
-/** Puts an object into a segment; a dry run has none. */
-export type AddObject = (
-  group: string,
-  data: Buffer,
-  object: StoredObject,
-) => Promise<{ segment: string; object: number }>;
+/** What a run needs of segments; those of a dry run go nowhere. */
+export type ObjectSink = Pick<SegmentWriter, 'add' | 'room'>;
 
 export class BlockStore {
   readonly #index: BlockIndex;
   readonly #use: SegmentUse;
-  readonly #add: AddObject;
+  readonly #segments: ObjectSink;
   /** Bytes put into segments, before the filter. */
   readonly counts: BlockStoreCounts = { dataBytes: 0, metadataBytes: 0 };
 
-  constructor(index: BlockIndex, use: SegmentUse, add: AddObject) {
+  constructor(index: BlockIndex, use: SegmentUse, segments: ObjectSink) {
     this.#index = index;
     this.#use = use;
-    this.#add = add;
+    this.#segments = segments;
   }
 
-  /** Resolves when `data` may be reused. Returns the text of its reference. */
-  async store(data: Buffer, sha256: string): Promise<{ reference: string; outcome: BlockOutcome }> {
+  /** Undefined while a block may be stored at once, else resolves when one may. */
+  room(): Promise<void> | undefined {
+    return this.#segments.room();
+  }
+
+  /** The text of the block's reference; `data` may be reused afterwards. Ask for `room` before. */
+  store(data: Buffer, sha256: string): { reference: string; outcome: BlockOutcome } {
     const known = this.#index.find(sha256, data.length, (segment) => this.#use.isUsable(segment));
     if (known?.kind === 'stored') {
       const { segment, object } = known.place;
@@ -43,23 +44,23 @@ export class BlockStore {
       return { reference: formatObjectName(segment, object), outcome: 'known' };
     }
     const group = known === undefined || known.group === 0 ? 'data' : `compacted-${known.group}`;
-    const reference = await this.#put(group, data, { sha256, age: known?.age });
+    const reference = this.#put(group, data, { sha256, age: known?.age });
     this.counts.dataBytes += data.length;
     return { reference, outcome: known === undefined ? 'new' : 'repack' };
   }
 
   /** Stores a metadata object, always anew. */
-  async storeMetadata(data: Buffer, sha256: string): Promise<string> {
+  storeMetadata(data: Buffer, sha256: string): string {
     this.counts.metadataBytes += data.length;
     return this.#put('metadata', data, { sha256, age: undefined });
   }
 
-  async #put(
+  #put(
     group: string,
     data: Buffer,
     { sha256, age }: { sha256: string; age: number | undefined },
-  ): Promise<string> {
-    const place = await this.#add(group, data, { sha256, sizeBytes: data.length, age });
+  ): string {
+    const place = this.#segments.add(group, data, { sha256, sizeBytes: data.length, age });
     this.#use.addNew(place.segment);
     this.#use.mark(place.segment, place.object);
     this.#index.addPending(sha256, data.length, place);

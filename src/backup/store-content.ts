@@ -131,7 +131,8 @@ class Reading {
     }
     this.#endZeros();
     this.#sizeBytes += data.length;
-    const { reference, outcome } = await this.#blocks.store(data, sha256);
+    await this.#blocks.room();
+    const { reference, outcome } = this.#blocks.store(data, sha256);
     this.#references.push({ text: reference, length: data.length });
     this.#digests.push(sha256);
     this.#outcomes.add(outcome);

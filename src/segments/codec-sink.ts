@@ -11,42 +11,15 @@
 import { createHash } from 'node:crypto';
 import { write as writeCallback } from 'node:fs';
 import { promisify } from 'node:util';
-import { constants, gzip as gzipCallback, zstdCompress as zstdCallback } from 'node:zlib';
-import type { Codec } from './filter.ts';
 import type { FileDigests, FilteredFile, FilterSink } from './filter-sink.ts';
 import type { PiecePool } from './piece-pool.ts';
 
 const write = promisify(writeCallback);
-const gzip = promisify(gzipCallback);
-const zstdCompress = promisify(zstdCallback);
 
-/** Output is collected in buffers of this size: two allocations for most pieces. */
-const OUTPUT_CHUNK_BYTES = 512 * 1024;
 /** Before a piece has come out, assume this part of it stays. */
 const FIRST_RATIO_GUESS = 0.5;
 
-function compress(codec: Codec, piece: Buffer): Promise<Buffer> {
-  switch (codec.kind) {
-    case 'zstd': {
-      const params =
-        codec.level === undefined ? {} : { [constants.ZSTD_c_compressionLevel]: codec.level };
-      return zstdCompress(piece, {
-        chunkSize: OUTPUT_CHUNK_BYTES,
-        params: { [constants.ZSTD_c_checksumFlag]: 1, ...params },
-      });
-    }
-    case 'gzip':
-      return gzip(piece, {
-        chunkSize: OUTPUT_CHUNK_BYTES,
-        ...(codec.level === undefined ? {} : { level: codec.level }),
-      });
-    case 'none':
-      return Promise.resolve(piece);
-  }
-}
-
 export class CodecSink implements FilterSink {
-  readonly #codec: Codec;
   readonly #fd: number;
   readonly #pool: PiecePool;
   readonly #digests: FileDigests = { sha1: createHash('sha1'), sha256: createHash('sha256') };
@@ -60,13 +33,12 @@ export class CodecSink implements FilterSink {
   #failure: unknown;
   #isAborted = false;
 
-  constructor(codec: Codec, fd: number, pool: PiecePool) {
-    this.#codec = codec;
+  constructor(fd: number, pool: PiecePool) {
     this.#fd = fd;
     this.#pool = pool;
   }
 
-  async write(bytes: Buffer): Promise<void> {
+  write(bytes: Buffer): void {
     if (this.#failure !== undefined) throw this.#failure;
     let at = 0;
     while (at < bytes.length) {
@@ -74,27 +46,22 @@ export class CodecSink implements FilterSink {
       const count = bytes.copy(this.#piece, this.#filled, at);
       at += count;
       this.#filled += count;
-      if (this.#filled === this.#piece.length) await this.#send();
+      if (this.#filled === this.#piece.length) this.#send();
     }
     this.#rawBytes += bytes.length;
   }
 
   /** Hands the piece to a thread; its output is appended once all before it are. */
-  async #send(): Promise<void> {
+  #send(): void {
     const piece = this.#piece;
     if (piece === undefined) return;
     const size = this.#filled;
     this.#piece = undefined;
     this.#filled = 0;
-    await this.#pool.inFlight.acquire();
     const before = this.#written;
-    const compressed = compress(this.#codec, piece.subarray(0, size));
-    // Chained below: without this a failure while `before` is awaited would be "unhandled".
-    compressed.catch(() => undefined);
-    this.#written = this.#append(before, compressed, size).finally(() => {
-      this.#pool.giveBack(piece);
-      this.#pool.inFlight.release();
-    });
+    this.#written = this.#pool.send(piece, size, (compressed) =>
+      this.#append(before, compressed, size),
+    );
     this.#written.catch((error: unknown) => {
       this.#failure = error;
     });
@@ -122,7 +89,7 @@ export class CodecSink implements FilterSink {
   }
 
   async finish(): Promise<FilteredFile> {
-    await this.#send();
+    this.#send();
     await this.#written;
     return {
       sha1: this.#digests.sha1.digest(),

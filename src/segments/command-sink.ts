@@ -66,11 +66,10 @@ export class CommandSink implements FilterSink {
     this.#spool = libc.memoryFile('lbs-segment');
   }
 
-  write(bytes: Buffer): Promise<void> {
+  write(bytes: Buffer): void {
     let at = 0;
     while (at < bytes.length) at += writeSync(this.#spool, bytes, at);
     this.#rawBytes += bytes.length;
-    return Promise.resolve();
   }
 
   estimatedBytes(): number {

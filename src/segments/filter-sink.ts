@@ -12,8 +12,8 @@ export type FilteredFile = {
 };
 
 export interface FilterSink {
-  /** Takes tar bytes; they are copied, or used before the promise resolves. */
-  write(bytes: Buffer): Promise<void>;
+  /** Takes tar bytes, as a copy. @throws what writing earlier ones failed with */
+  write(bytes: Buffer): void;
   /** Estimate of the file's size when everything written so far has passed the filter. */
   estimatedBytes(): number;
   /** Ends the input and waits for the file to be complete. @throws {LbsError} filter-* */

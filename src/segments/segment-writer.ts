@@ -84,7 +84,8 @@ export class SegmentWriter {
   readonly #closing = new Set<Promise<void>>();
   /** Segments on their way through filter and store: one a core, and one waiting. */
   readonly #inFlight = new Limiter(availableParallelism() + 1);
-  readonly #pool = new PiecePool(availableParallelism() + 1, PIECE_BYTES);
+  /** Undefined when a command filters. */
+  readonly #pool: PiecePool | undefined;
   readonly #header = Buffer.alloc(TAR_RECORD_BYTES);
   readonly #context: CommandContext;
   /** The run's proof that segments can be read back: begun by the first one to be closed. */
@@ -93,48 +94,57 @@ export class SegmentWriter {
 
   constructor(options: SegmentWriterOptions) {
     this.#options = options;
+    const { codec, command } = options.filter;
+    if (codec !== undefined) {
+      this.#pool = new PiecePool(codec, availableParallelism() + 1, PIECE_BYTES);
+    }
     this.#context = {
-      command: options.filter.command,
+      command,
       running: new Limiter(availableParallelism()),
       ratio: FIRST_RATIO_GUESS,
     };
   }
 
   /**
-   * Appends one object to the open segment of `group` and returns where it is. Resolves when the
-   * bytes are taken; `data` may be reused then.
+   * Appends one object to the open segment of `group` and returns where it is; `data` is copied.
+   * Ask for `room` before.
    * @throws {LbsError} whatever an earlier segment of this run failed with
    */
-  async add(
-    group: string,
-    data: Buffer,
-    object: StoredObject,
-  ): Promise<{ segment: string; object: number }> {
+  add(group: string, data: Buffer, object: StoredObject): { segment: string; object: number } {
     this.#check();
     const segment = this.#open.get(group) ?? this.#begin(group);
     const number = segment.objects.length;
-    writeTarHeader(this.#header, formatObjectName(segment.name, number), data.length, nowSeconds());
-    await this.#write(segment, this.#header);
-    await this.#write(segment, data);
+    const name = formatObjectName(segment.name, number);
+    writeTarHeader(this.#header, name, data.length, segment.created);
+    this.#write(segment, this.#header);
+    this.#write(segment, data);
     const over = data.length % TAR_RECORD_BYTES;
-    if (over > 0) await this.#write(segment, ZEROS.subarray(0, TAR_RECORD_BYTES - over));
+    if (over > 0) this.#write(segment, ZEROS.subarray(0, TAR_RECORD_BYTES - over));
     segment.objects.push(object);
-    if (this.#isFull(segment)) await this.#end(segment);
+    if (this.#isFull(segment)) this.#end(segment);
     return { segment: segment.name, object: number };
   }
 
-  async #write(segment: OpenSegment, bytes: Buffer): Promise<void> {
+  /**
+   * Undefined while an object may be added at once, else resolves when one may: this is the
+   * back-pressure of filter and store. Without it every `add` would take more memory.
+   */
+  room(): Promise<void> | undefined {
+    return this.#inFlight.room() ?? this.#pool?.room();
+  }
+
+  #write(segment: OpenSegment, bytes: Buffer): void {
     segment.rawDigest?.update(bytes);
     segment.rawBytes += bytes.length;
     try {
-      await segment.sink.write(bytes);
+      segment.sink.write(bytes);
     } catch (error) {
       throw this.#explain(error);
     }
   }
 
   #begin(group: string): OpenSegment {
-    const { store, filter } = this.#options;
+    const { store } = this.#options;
     const staged = store.stage();
     const segment: OpenSegment = {
       name: newUuid(),
@@ -142,9 +152,9 @@ export class SegmentWriter {
       created: nowSeconds(),
       staged,
       sink:
-        filter.codec === undefined
+        this.#pool === undefined
           ? new CommandSink(this.#context, staged.fd)
-          : new CodecSink(filter.codec, staged.fd, this.#pool),
+          : new CodecSink(staged.fd, this.#pool),
       objects: [],
       rawBytes: 0,
       rawDigest: this.#proof === undefined ? createHash('sha256') : undefined,
@@ -165,12 +175,12 @@ export class SegmentWriter {
   }
 
   /** Ends the tar file and lets filter and store go on in the background. */
-  async #end(segment: OpenSegment): Promise<void> {
-    await this.#write(segment, ZEROS);
+  #end(segment: OpenSegment): void {
+    this.#write(segment, ZEROS);
     // Only now: had that failed, `abandon` would still have to give the segment up.
     this.#open.delete(segment.group);
-    await this.#inFlight.acquire();
-    const finished = segment.sink.finish();
+    const turn = this.#inFlight.acquire();
+    const finished = turn.then(() => segment.sink.finish());
     this.#proof ??= this.#prove(segment, finished);
     // Awaited by every segment; but where `finished` fails, nobody gets so far.
     this.#proof.catch(() => undefined);
@@ -234,10 +244,16 @@ export class SegmentWriter {
   async close(): Promise<void> {
     for (const group of [...this.#open.keys()].sort()) {
       const segment = this.#open.get(group);
-      if (segment !== undefined) await this.#end(segment);
+      if (segment !== undefined) this.#end(segment);
     }
-    while (this.#closing.size > 0) await Promise.all(this.#closing);
+    await this.#closed();
     this.#check();
+  }
+
+  /** Waits for the segments on their way. Never throws. */
+  async #closed(): Promise<void> {
+    while (this.#closing.size > 0) await Promise.all(this.#closing);
+    this.#pool?.close();
   }
 
   /** Gives up all open segments, after those on their way have ended. Never throws. */
@@ -247,6 +263,6 @@ export class SegmentWriter {
       segment.staged.discard();
     }
     this.#open.clear();
-    while (this.#closing.size > 0) await Promise.all(this.#closing);
+    await this.#closed();
   }
 }

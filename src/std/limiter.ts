@@ -21,6 +21,12 @@ export class Limiter {
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
+  /** Undefined while a place is free, else resolves when one was. */
+  room(): Promise<void> | undefined {
+    if (this.#active < this.#max) return undefined;
+    return this.acquire().then(() => this.release());
+  }
+
   release(): void {
     const next = this.#waiting.shift();
     if (next) next();
