@@ -5,6 +5,7 @@
  * the store (`addSegment`, one transaction each); blocks of segments on their way there are in
  * `pending`, so that equal files of one run are stored once. Table: lbs-localdb(5).
  */
+import { KeyFilter } from './key-filter.ts';
 import type { OpenDatabase } from './open-localdb.ts';
 import { databaseError } from './open-localdb.ts';
 
@@ -63,6 +64,8 @@ type BlockRow = {
 type SegmentFacts = { readonly name: string; readonly created: number };
 
 const KEY_DIGITS = 12;
+/** A query takes as long as reading this many keys: after so many the filter has paid for itself. */
+const KEYS_PER_QUERY = 10;
 
 /** First 48 bits of a digest. */
 function keyOf(sha256: string): number {
@@ -74,6 +77,10 @@ export class BlockIndex {
   readonly #pending = new Map<string, { place: BlockPlace; sizeBytes: number }>();
   readonly #facts = new Map<number, SegmentFacts>();
   readonly #statements;
+  /** Undefined until looking blocks up has cost as much as reading all keys. */
+  #filter: KeyFilter | undefined;
+  #queries = 0;
+  #keys: number;
 
   constructor(open: OpenDatabase) {
     this.#open = open;
@@ -97,8 +104,11 @@ export class BlockIndex {
         `insert into segments(name, grp, file, sha1, sha256, raw_bytes, stored_bytes, objects, created)
          values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ),
+      keys: db.prepare<[], number>('select key from blocks').pluck(),
+      countKeys: db.prepare<[], number>('select coalesce(sum(objects), 0) from segments').pluck(),
       addBlock: db.prepare('insert into blocks(id, key, sha256, size, age) values (?, ?, ?, ?, ?)'),
     };
+    this.#keys = this.#statements.countKeys.get() ?? 0;
   }
 
   /**
@@ -112,8 +122,10 @@ export class BlockIndex {
   ): KnownBlock | undefined {
     const pending = this.#pending.get(sha256);
     if (pending?.sizeBytes === sizeBytes) return { kind: 'stored', place: pending.place };
+    const key = keyOf(sha256);
+    if (!this.#mayHave(key)) return undefined;
     let expired: KnownBlock | undefined;
-    for (const row of this.#rows(sha256)) {
+    for (const row of this.#rows(key)) {
       if (row.size !== sizeBytes || row.sha256.toString('hex') !== sha256) continue;
       const object = row.id % OBJECTS_PER_SEGMENT_MAX;
       const { name, created } = this.#factsOf((row.id - object) / OBJECTS_PER_SEGMENT_MAX);
@@ -136,9 +148,32 @@ export class BlockIndex {
     return facts;
   }
 
-  #rows(sha256: string): BlockRow[] {
+  /**
+   * False: no row has this key. A query takes some 8 us, and in a first backup nearly every block
+   * is new; but a run that stores little shall not read a large index for it.
+   */
+  #mayHave(key: number): boolean {
+    if (this.#filter === undefined) {
+      if (this.#queries++ * KEYS_PER_QUERY < this.#keys) return true;
+      this.#filter = this.#newFilter();
+    }
+    return this.#filter.mayHave(key);
+  }
+
+  /** With room for as many keys again. */
+  #newFilter(): KeyFilter {
+    const filter = new KeyFilter(this.#keys * 2);
     try {
-      return this.#statements.byContent.all(keyOf(sha256));
+      for (const key of this.#statements.keys.iterate()) filter.add(key);
+    } catch (error) {
+      throw databaseError(this.#open.file, 'read', error);
+    }
+    return filter;
+  }
+
+  #rows(key: number): BlockRow[] {
+    try {
+      return this.#statements.byContent.all(key);
     } catch (error) {
       throw databaseError(this.#open.file, 'read', error);
     }
@@ -180,7 +215,12 @@ export class BlockIndex {
     } catch (error) {
       throw databaseError(this.#open.file, 'write', error);
     }
-    for (const { sha256 } of segment.objects) this.#pending.delete(sha256);
+    this.#keys += segment.objects.length;
+    for (const { sha256 } of segment.objects) {
+      this.#filter?.add(keyOf(sha256));
+      this.#pending.delete(sha256);
+    }
+    if (this.#filter?.isFull === true) this.#filter = this.#newFilter();
   }
 
   /** The row of a segment, if this database knows it. */
