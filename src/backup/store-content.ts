@@ -22,6 +22,11 @@ const ZERO_BYTES_MAX = 16 * BLOCK_BYTES;
 
 const ZEROS = Buffer.alloc(BLOCK_BYTES);
 
+/** `data` is one block at most. */
+export function isAllZeros(data: Buffer): boolean {
+  return data[0] === 0 && data.equals(ZEROS.subarray(0, data.length));
+}
+
 export type StoredContent = {
   /** Status of the file as it was opened for the reading that counts. */
   readonly status: FileStatus;
@@ -65,16 +70,6 @@ export async function storeContent(
   }
 }
 
-function isUnchanged(before: FileStatus, after: FileStatus): boolean {
-  return (
-    before.sizeBytes === after.sizeBytes &&
-    before.mtime.s === after.mtime.s &&
-    before.mtime.ns === after.mtime.ns &&
-    before.ctime.s === after.ctime.s &&
-    before.ctime.ns === after.ctime.ns
-  );
-}
-
 async function readOnce(content: SourceContent, tools: ReadingTools): Promise<StoredContent> {
   const { blocks, block, breathe } = tools;
   const { sizeBytes } = content.status;
@@ -96,7 +91,7 @@ async function readOnce(content: SourceContent, tools: ReadingTools): Promise<St
       if (wanted === BLOCK_BYTES) await breathe();
     }
   }
-  return reading.finish(content, isUnchanged(content.status, content.statusNow()));
+  return reading.finish(content, content.isUnchanged());
 }
 
 /** One reading of one file. */
@@ -125,7 +120,7 @@ class Reading {
     const sha256 = hash('sha256', data, 'hex');
     if (isWhole) this.#whole = { sha1: hash('sha1', data, 'hex'), sha256 };
     else this.#hash(data);
-    if (data[0] === 0 && data.equals(ZEROS.subarray(0, data.length))) {
+    if (isAllZeros(data)) {
       this.#addZeros(data.length);
       return;
     }

@@ -33,6 +33,7 @@ import {
   type StoredContent,
   storeContent,
 } from './store-content.ts';
+import { storeSmallFile } from './store-small-file.ts';
 import { type SavingRules, savingFor } from './unchanged.ts';
 
 /**
@@ -158,7 +159,10 @@ export class EntryStore {
     looksUnchanged: boolean,
   ): Promise<void> {
     const { report } = this.#stages;
-    const stored = await storeContent(entry, this.#tools);
+    const wait = this.#tools.blocks.room();
+    if (wait !== undefined) await wait;
+    const small = storeSmallFile(entry, this.#tools);
+    const stored = small ?? (await storeContent(entry, this.#tools));
     this.counts.bytes += stored.sizeBytes;
     this.counts.bytesRead += stored.bytesRead;
     if (!stored.isStable) {

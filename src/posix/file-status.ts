@@ -132,3 +132,22 @@ export function statusOf(fd: number): FileStatus {
   if (errno !== 0) throw new SystemError('statx', errno);
   return read(scratch);
 }
+
+/**
+ * True when size, mtime and ctime of an open file are still those of `status`: the question after
+ * each reading, answered without making an answer's worth of objects. @throws {SystemError}
+ */
+export function hasSameTimes(fd: number, status: FileStatus): boolean {
+  const errno = fstatxInto(fd, scratch);
+  if (errno !== 0) throw new SystemError('statx', errno);
+  return (
+    u64(scratch, 40) === status.sizeBytes && isTime(status.mtime, 112) && isTime(status.ctime, 96)
+  );
+}
+
+function isTime(time: Timespec, at: number): boolean {
+  return (
+    scratch.readUInt32LE(at + 8) === time.ns &&
+    scratch.readInt32LE(at + 4) * TWO_32 + scratch.readUInt32LE(at) === time.s
+  );
+}

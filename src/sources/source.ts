@@ -42,8 +42,10 @@ export interface SourceContent {
   read(into: Buffer, offset: number, length: number): number;
   /** Extended attributes of the open file, sorted by name; undefined when unreadable. */
   xattrs(): Xattr[] | undefined;
-  /** Status of the open file now. */
-  statusNow(): FileStatus;
+  /** True when all of it is data: no hole in it. */
+  isOneExtent(): boolean;
+  /** True when size and times are what they were when it was opened. @throws {SourceTrouble} */
+  isUnchanged(): boolean;
   close(): void;
 }
 

@@ -10,7 +10,7 @@ import { readSync } from 'node:fs';
 import { errnoName, messageOf } from '../../errors.ts';
 import * as libc from '../../posix/libc.ts';
 import { O, SEEK_DATA, SEEK_HOLE } from '../../posix/libc.ts';
-import { type FileStatus, statusOf } from '../../posix/file-status.ts';
+import { type FileStatus, hasSameTimes, statusOf } from '../../posix/file-status.ts';
 import type { Xattr } from '../../format/entry.ts';
 import { readXattrs } from './read-xattrs.ts';
 import { showPath } from '../../std/byte-path.ts';
@@ -61,15 +61,19 @@ class FileContent implements SourceContent {
 
   constructor(fd: number) {
     this.#fd = fd;
-    this.status = this.statusNow();
+    try {
+      this.status = statusOf(fd);
+    } catch (error) {
+      throw new SourceTrouble('unreadable', messageOf(error), error);
+    }
     if (this.status.type !== 'f') {
       throw new SourceTrouble('changed-type', 'is no longer a regular file');
     }
   }
 
-  statusNow(): FileStatus {
+  isUnchanged(): boolean {
     try {
-      return statusOf(this.#fd);
+      return hasSameTimes(this.#fd, this.status);
     } catch (error) {
       throw new SourceTrouble('unreadable', messageOf(error), error);
     }
@@ -84,13 +88,20 @@ class FileContent implements SourceContent {
     }
   }
 
-  *extents(): Generator<Extent> {
+  isOneExtent(): boolean {
     const { sizeBytes, blocks } = this.status;
-    if (sizeBytes === 0) return;
     // A size that its blocks cover has holes only where space beyond the end is reserved, which
     // one more seek finds out; tiny files cannot have both.
-    const covered = blocks * STATUS_BLOCK_BYTES >= sizeBytes;
-    if (covered && sizeBytes <= SMALLEST_WITH_HOLES_BYTES) {
+    if (blocks * STATUS_BLOCK_BYTES < sizeBytes) return false;
+    if (sizeBytes <= SMALLEST_WITH_HOLES_BYTES) return true;
+    // Data all the way also means data at the start.
+    return (this.#seek(0, SEEK_HOLE) ?? sizeBytes) >= sizeBytes;
+  }
+
+  *extents(): Generator<Extent> {
+    const { sizeBytes } = this.status;
+    if (sizeBytes === 0) return;
+    if (this.isOneExtent()) {
       yield { kind: 'data', start: 0, length: sizeBytes };
       return;
     }
