@@ -65,27 +65,6 @@ export function contentFields(text: string): Fields {
   return fields;
 }
 
-const SEGMENT_NAME_CHARS = 36;
-const OBJECT_CHARS = 8;
-
-/** Objects that the `data:` key of a content text refers to, as [segment, object]. */
-export function* referencedObjects(text: string): Generator<readonly [string, number]> {
-  let at = text.startsWith('data: ') ? 0 : text.indexOf('\ndata: ') + 1;
-  if (at === 0 && !text.startsWith('data: ')) return;
-  at += 'data: '.length;
-  for (;;) {
-    // A reference of ours begins with the segment's UUID; zero[n] refers to nothing.
-    if (text.charCodeAt(at + SEGMENT_NAME_CHARS) === 0x2f) {
-      const start = at + SEGMENT_NAME_CHARS + 1;
-      const object = Number.parseInt(text.slice(start, start + OBJECT_CHARS), 16);
-      yield [text.slice(at, at + SEGMENT_NAME_CHARS), object];
-    }
-    const end = text.indexOf('\n', at);
-    if (end < 0 || !text.startsWith('    ', end + 1)) return;
-    at = end + 5;
-  }
-}
-
 /** The complete stanza. */
 export function stanzaText(path: BytePath, status: Fields, content: Fields): string {
   return formatStanza(path, [...status, ...content]);

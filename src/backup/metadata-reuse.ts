@@ -34,11 +34,21 @@ export function metadataReuse(
 ): MetadataReuse {
   const small = snapshots.smallMetadataSegments(scheme, SMALL_BYTES);
   const merged = new Set(small.length > SMALL_SEGMENTS_MAX ? small : []);
+  // Asked for every entry, and one object has some two hundred of them.
+  let asked: { readonly object: string; readonly isUsable: boolean } | undefined;
+  let marked = '';
   return {
     canUse: (object) => {
-      const [segment, number] = partsOf(object);
-      return !merged.has(segment) && use.isObjectUsable(segment, number);
+      if (asked?.object !== object) {
+        const [segment, number] = partsOf(object);
+        const isUsable = !merged.has(segment) && use.isObjectUsable(segment, number);
+        asked = { object, isUsable };
+      }
+      return asked.isUsable;
     },
-    use: (object) => use.mark(...partsOf(object)),
+    use: (object) => {
+      if (marked !== object) use.mark(...partsOf(object));
+      marked = object;
+    },
   };
 }

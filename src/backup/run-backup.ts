@@ -235,7 +235,8 @@ class Run {
       note: (message) => report({ type: 'note', message }),
     });
     for (const entry of source.entries()) {
-      await entries.add(entry);
+      const work = entries.add(entry);
+      if (work !== undefined) await work;
       if (breather.isDue(entry)) await breather.breathe();
     }
     breather.checkInterrupted();

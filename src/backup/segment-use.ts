@@ -4,7 +4,16 @@
  * with the right size, and (object by object, where cleaning has touched it) it has not expired.
  */
 import type { BlockIndex } from '../localdb/block-index.ts';
+import type { CacheRecord } from '../localdb/stat-cache-record.ts';
+import { RepeatedText } from '../std/byte-text.ts';
 import type { Store } from '../stores/store.ts';
+import {
+  SEGMENT_NAME_CHARS,
+  firstReference,
+  isObjectReference,
+  nextReference,
+  objectNumber,
+} from './content-references.ts';
 
 type Use = {
   readonly id: number | undefined;
@@ -25,6 +34,8 @@ export class SegmentUse {
   readonly #store: Store;
   readonly #uses = new Map<string, Use>();
   readonly #lost: (lost: LostSegment) => void;
+  readonly #names = new RepeatedText();
+  #last: { readonly name: string; readonly use: Use } | undefined;
 
   constructor(index: BlockIndex, store: Store, lost: (lost: LostSegment) => void) {
     this.#index = index;
@@ -44,6 +55,27 @@ export class SegmentUse {
     return !use.hasExpired || use.id === undefined || this.#index.isUsable(use.id, object);
   }
 
+  /** True when all objects that the content of `record` refers to may be referred to. */
+  isContentUsable({ group: { bytes }, contentAt, contentEnd }: CacheRecord): boolean {
+    let at = firstReference(bytes, contentAt, contentEnd);
+    for (; at >= 0; at = nextReference(bytes, at, contentEnd)) {
+      if (!isObjectReference(bytes, at)) continue;
+      const use = this.#named(bytes, at);
+      if (!use.isUsable) return false;
+      if (!use.hasExpired || use.id === undefined) continue;
+      if (!this.#index.isUsable(use.id, objectNumber(bytes, at))) return false;
+    }
+    return true;
+  }
+
+  /** Marks all objects that the content of `record` refers to. */
+  markContent({ group: { bytes }, contentAt, contentEnd }: CacheRecord): void {
+    let at = firstReference(bytes, contentAt, contentEnd);
+    for (; at >= 0; at = nextReference(bytes, at, contentEnd)) {
+      if (isObjectReference(bytes, at)) setBit(this.#named(bytes, at), objectNumber(bytes, at));
+    }
+  }
+
   /** A segment that this run is writing: always usable. */
   addNew(segment: string): void {
     if (this.#uses.has(segment)) return;
@@ -59,15 +91,7 @@ export class SegmentUse {
 
   /** Marks an object as used by this snapshot. */
   mark(segment: string, object: number): void {
-    const use = this.#of(segment);
-    const byte = object >> 3;
-    if (byte >= use.bits.length) {
-      const grown = Buffer.alloc(Math.max(byte + 1, use.bits.length * 2));
-      use.bits.copy(grown);
-      use.bits = grown;
-    }
-    use.bits[byte] = (use.bits[byte] ?? 0) | (1 << (object & 7));
-    use.isUsed = true;
+    setBit(this.#of(segment), object);
   }
 
   /** Names of all segments with a used object, in byte order. */
@@ -83,6 +107,13 @@ export class SegmentUse {
     let length = bits.length;
     while (length > 0 && bits[length - 1] === 0) length--;
     return bits.subarray(0, length);
+  }
+
+  /** The segment whose name begins at `at`; most often it is that of the time before. */
+  #named(bytes: Buffer, at: number): Use {
+    const name = this.#names.text(bytes, at, at + SEGMENT_NAME_CHARS);
+    if (this.#last?.name !== name) this.#last = { name, use: this.#of(name) };
+    return this.#last.use;
   }
 
   #of(segment: string): Use {
@@ -109,4 +140,15 @@ export class SegmentUse {
     }
     return { id: row.id, isUsable, hasExpired, bits, isUsed: false };
   }
+}
+
+function setBit(use: Use, object: number): void {
+  const byte = object >> 3;
+  if (byte >= use.bits.length) {
+    const grown = Buffer.alloc(Math.max(byte + 1, use.bits.length * 2));
+    use.bits.copy(grown);
+    use.bits = grown;
+  }
+  use.bits[byte] = (use.bits[byte] ?? 0) | (1 << (object & 7));
+  use.isUsed = true;
 }

@@ -2,16 +2,11 @@
  * Whether an entry is as it was in the snapshot before, so that it need not be read, or not even
  * described again.
  */
-import {
-  type CacheRecord,
-  isSameContent,
-  isSameStatus,
-  isTrusted,
-} from '../localdb/stat-cache-record.ts';
+import type { CacheRecord } from '../localdb/stat-cache-record.ts';
 import type { CachedAccount } from '../localdb/stat-cache-writer.ts';
+import type { StatusLine } from '../localdb/status-line.ts';
 import { groupName, userName } from '../posix/accounts.ts';
 import type { FileStatus } from '../posix/file-status.ts';
-import { referencedObjects } from './entry-fields.ts';
 import type { SegmentUse } from './segment-use.ts';
 
 /** Names of accounts as the last snapshot has them: a renamed user changes stanzas. */
@@ -19,6 +14,8 @@ export class RecordedAccounts {
   readonly #before: ReadonlyMap<string, string | undefined>;
   readonly #present = new Map<string, CachedAccount>();
   readonly #same = new Map<string, boolean>();
+  /** The answer before: most entries have the owner and the group of the one before them. */
+  #last = { uid: -1, gid: -1, areSame: false };
 
   /** Takes the names as the stat cache has them; none without a cache. */
   constructor(before: ReadonlyMap<string, string | undefined> | undefined) {
@@ -27,9 +24,12 @@ export class RecordedAccounts {
 
   /** True when both names are what the last snapshot recorded. Remembers the present ones. */
   areSame(uid: number, gid: number): boolean {
-    // Both are asked, so that both are remembered.
-    const [user, group] = [this.#isSame('u', uid), this.#isSame('g', gid)];
-    return user && group;
+    if (this.#last.uid !== uid || this.#last.gid !== gid) {
+      // Both are asked, so that both are remembered.
+      const [user, group] = [this.#isSame('u', uid), this.#isSame('g', gid)];
+      this.#last = { uid, gid, areSame: user && group };
+    }
+    return this.#last.areSame;
   }
 
   #isSame(kind: 'u' | 'g', id: number): boolean {
@@ -67,17 +67,10 @@ export type SavingRules = {
   readonly fullMetadata: boolean;
 };
 
-function isContentStored(record: CacheRecord, use: SegmentUse): boolean {
-  for (const [segment, object] of referencedObjects(record.content)) {
-    if (!use.isObjectUsable(segment, object)) return false;
-  }
-  return true;
-}
-
 /** Decides; marks nothing. */
 export function savingFor(
   record: CacheRecord | undefined,
-  line: string,
+  line: StatusLine,
   status: FileStatus,
   rules: SavingRules,
 ): Saving {
@@ -85,14 +78,14 @@ export function savingFor(
   const sameAccounts = rules.accounts.areSame(status.uid, status.gid);
   if (record === undefined) return 'none';
   if (status.type === 'f') {
-    if (!isSameContent(record.statusLine, line)) return 'none';
-    if (!isContentStored(record, rules.use)) return 'none';
+    if (!record.hasSameContent(line)) return 'none';
+    if (!rules.use.isContentUsable(record)) return 'none';
   }
   const isSame =
-    isSameStatus(record.statusLine, line) &&
+    record.hasSameStatus(line) &&
     sameAccounts &&
     !rules.fullMetadata &&
-    rules.canUseMetadata(record.stanza.object);
-  if (isSame) return isTrusted(record.statusLine) ? 'all' : 'look';
+    rules.canUseMetadata(record.object);
+  if (isSame) return record.isTrusted ? 'all' : 'look';
   return status.type === 'f' ? 'content' : 'none';
 }

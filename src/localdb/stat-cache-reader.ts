@@ -10,9 +10,9 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { errnoName } from '../errors.ts';
 import { uriUnescape } from '../format/uri-escape.ts';
-import { type ByteText, compareTexts } from '../std/byte-text.ts';
+import type { ByteText } from '../std/byte-text.ts';
 import { LineReader } from './line-reader.ts';
-import { type CacheGroup, type CacheRecord, parseRecord } from './stat-cache-record.ts';
+import { type CacheGroup, CacheRecord, compareEscaped, recordEnd } from './stat-cache-record.ts';
 
 export const CACHE_MAGIC = 'lbs stat cache 2';
 /** `trailer `, 16 digits, a blank, 8 hex digits, newline: where the end begins, and its CRC. */
@@ -25,6 +25,7 @@ const ACCOUNT = /^account ([ug]\d+)(?: (\S+))?$/;
 /** Records of a group take a few hundred KiB; more than this is damage. */
 const GROUP_BYTES_MAX = 256 * 1024 * 1024;
 const CHECK_PIECE_BYTES = 256 * 1024;
+const NEWLINE = 0x0a;
 
 /** What the checksum of a group begins with: the words of its line count as well. */
 export function groupCrc(object: string, kind: string): number {
@@ -45,12 +46,10 @@ export class StatCacheReader {
   /** Names of users (`u0`) and groups (`g0`) as that snapshot has them. */
   readonly accounts: ReadonlyMap<string, string | undefined>;
   #group: CacheGroup | undefined;
-  /** Text of the present group, and what of it is still to be read. */
-  #text = '';
-  #textAt = 0;
+  /** Where the next record begins in the present group, and its number there. */
+  #at = 0;
   #indexInGroup = 0;
   #groupsSeen = 0;
-  #current: CacheRecord | undefined;
   #atEnd = false;
   /** Ended by something that makes no sense. */
   #isDamaged = false;
@@ -91,16 +90,11 @@ export class StatCacheReader {
 
   /** The record of `text`, skipping those before it. Ask in path order. */
   find(text: ByteText): CacheRecord | undefined {
-    while (!this.#atEnd) {
-      if (this.#current === undefined) {
-        this.#advance();
-        continue;
-      }
-      const order = compareTexts(this.#current.text, text);
+    for (let group = this.#present(); group !== undefined; group = this.#present()) {
+      const order = compareEscaped(group.bytes, this.#at, text);
       if (order > 0) return undefined;
-      const found = this.#current;
-      this.#current = undefined;
-      if (order === 0) return found;
+      if (order === 0) return this.#take(group);
+      this.#skipTo(recordEnd(group.bytes, this.#at));
     }
     return undefined;
   }
@@ -112,52 +106,65 @@ export class StatCacheReader {
 
   /** True when nothing is left: every record has been found or skipped. */
   isConsumed(): boolean {
-    if (this.#current === undefined && !this.#atEnd) this.#advance();
-    return this.#atEnd && !this.#isDamaged;
+    return this.#present() === undefined && !this.#isDamaged;
   }
 
-  #advance(): void {
-    if (this.#textAt >= this.#text.length && !this.#beginGroup()) {
-      // The end, or text that makes no sense: the rest of the files are then read again.
-      this.#atEnd = true;
-      return;
+  /** The group of the next record; undefined at the end. */
+  #present(): CacheGroup | undefined {
+    if (this.#atEnd) return undefined;
+    if (this.#group !== undefined && this.#at < this.#group.bytes.length) return this.#group;
+    // The end, or text that makes no sense: the rest of the files are then read again.
+    this.#group = this.#beginGroup();
+    this.#atEnd = this.#group === undefined;
+    return this.#group;
+  }
+
+  /** The record that is next. */
+  #take(group: CacheGroup): CacheRecord | undefined {
+    const path = this.#at;
+    const status = group.bytes.indexOf(NEWLINE, path) + 1;
+    try {
+      const record = new CacheRecord(group, this.#indexInGroup, { path, status });
+      this.#skipTo(record.contentEnd);
+      return record;
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.#skipTo(-1);
+      return undefined;
     }
-    const end = this.#text.indexOf('\n\n', this.#textAt);
-    const raw = this.#text.slice(this.#textAt, end);
-    this.#textAt = end + 2;
-    const group = this.#group;
-    const isLast = this.#textAt >= this.#text.length;
-    this.#current =
-      end < 0 || group === undefined
-        ? undefined
-        : parseRecord(raw, { group, index: this.#indexInGroup++, isLast });
-    this.#atEnd = this.#isDamaged = this.#current === undefined;
   }
 
-  #beginGroup(): boolean {
-    if (this.#groups.isAtEnd()) return false;
+  /** Goes on behind a record that ends at `end`; -1 where there is none. */
+  #skipTo(end: number): void {
+    if (end < 0) this.#atEnd = this.#isDamaged = true;
+    this.#at = end + 1;
+    this.#indexInGroup++;
+  }
+
+  #beginGroup(): CacheGroup | undefined {
+    if (this.#groups.isAtEnd()) return undefined;
     this.#isDamaged = true;
     const match = GROUP_LINE.exec(this.#groups.line() ?? '');
     const root = ROOT_LINE.exec(this.#roots.line() ?? '');
     const length = Number(match?.[3] ?? 0);
-    if (!match || !root || length === 0 || length > GROUP_BYTES_MAX) return false;
-    const bytes = this.#groups.bytes(length);
-    if (
-      bytes === undefined ||
-      crcText(bytes, groupCrc(match[1] ?? '', match[2] ?? '')) !== match[4]
-    )
-      return false;
-    this.#text = bytes.toString('latin1');
-    this.#textAt = 0;
-    this.#group = {
-      object: match[1] ?? '',
-      isFlat: match[2] === 'flat',
-      root: { object: root[1] ?? '', start: Number(root[2]), length: Number(root[3]) },
-    };
+    if (!match || !root || length === 0 || length > GROUP_BYTES_MAX) return undefined;
+    const [, object = '', kind = '', , crc = ''] = match;
+    const read = this.#groups.bytes(length);
+    if (read === undefined || crcText(read, groupCrc(object, kind)) !== crc) return undefined;
+    // Its own memory: records are still asked for when the next groups have been read.
+    const bytes = Buffer.allocUnsafeSlow(length);
+    read.copy(bytes);
+    this.#at = 0;
     this.#indexInGroup = 0;
     this.#groupsSeen++;
     this.#isDamaged = false;
-    return true;
+    return {
+      object,
+      isFlat: kind === 'flat',
+      root: { object: root[1] ?? '', start: Number(root[2]), length: Number(root[3]) },
+      bytes,
+      crc,
+    };
   }
 
   close(): void {

@@ -2,7 +2,7 @@
  * Text of the stat cache: one record per entry, in groups of one metadata object each.
  *
  *     <escaped path>
- *     <content identity>|<the rest of its status>[?]      `?`: must be read again
+ *     <content identity>|<the rest of its status>[?]      see status-line.ts
  *     =<start>+<length>  or  <object reference>[<start>+<length>]   where its stanza is, and
  *                                      a blank and the CRC-32 of its attributes, if there are some
  *     <the stanza lines that say what the content is>
@@ -11,10 +11,14 @@
  * `=` means "in the object of this group". A line `@<object> flat|nested <bytes> <crc32>` begins
  * a group of records: its length and checksum, so that a damaged cache cannot get into a snapshot.
  * Described in lbs-localdb(5).
+ *
+ * A record stays in the bytes of its group, and becomes text only where somebody asks: most are
+ * compared, found unchanged and copied.
  */
-import type { FileStatus, Timespec } from '../posix/file-status.ts';
-import { type ByteText, asByteText } from '../std/byte-text.ts';
+import { type ByteText, RepeatedText, asByteText, byteText } from '../std/byte-text.ts';
 import { uriEscapeText, uriUnescapeText } from '../format/uri-escape.ts';
+import type { GrowingBytes } from '../std/growing-bytes.ts';
+import { type StatusLine, UNTRUSTED_BYTE } from './status-line.ts';
 
 /** A metadata object, and where the root of an older snapshot names it. */
 export type CacheGroup = {
@@ -24,6 +28,9 @@ export type CacheGroup = {
   readonly isFlat: boolean;
   /** `segment/object(sha1=..)` of the root that has its line, and where in that root. */
   readonly root: { readonly object: string; readonly start: number; readonly length: number };
+  /** Its records, and their checksum as the file has it. */
+  readonly bytes: Buffer;
+  readonly crc: string;
 };
 
 /** Where the text of a stanza is stored. */
@@ -33,106 +40,210 @@ export type StanzaPlace = {
   readonly length: number;
 };
 
-export type CacheRecord = {
+/** What the stat cache keeps of an entry, besides where its stanza is. */
+export type CacheFacts = {
   readonly text: ByteText;
   /** As `statusLine` makes it; ends with `?` when the content must be read again. */
   readonly statusLine: string;
-  readonly stanza: StanzaPlace;
   /** CRC-32 of the extended attributes' text; '' for none, `UNREAD_XATTRS` when unreadable. */
   readonly xattrs: string;
   /** Stanza lines about the content, as Latin-1 text; '' when there are none. */
   readonly content: string;
-  readonly group: CacheGroup;
-  /** Position in the group, and whether it is the group's last. */
-  readonly index: number;
-  readonly isLast: boolean;
 };
-
-const UNTRUSTED = '?';
 
 /** Stands for attributes that could not be read: never equal to any that were. */
 export const UNREAD_XATTRS = '-';
 
-function moment(time: Timespec | undefined): string {
-  return time === undefined ? '-' : `${time.s}.${time.ns}`;
+const NEWLINE = 0x0a;
+const PERCENT = 0x25;
+const PLUS = 0x2b;
+const SLASH = 0x2f;
+const ZERO = 0x30;
+const NINE = 0x39;
+const LOWER_A = 0x61;
+const DOT = 0x2e;
+const EQUALS = 0x3d;
+const BRACKET = 0x5b;
+const BRACKET_END = 0x5d;
+
+/** One record of a group. */
+export class CacheRecord implements CacheFacts {
+  readonly group: CacheGroup;
+  /** Position in the group. */
+  readonly index: number;
+  /** The object that has its stanza. */
+  readonly object: string;
+  readonly stanzaStart: number;
+  readonly stanzaLength: number;
+  /** Where its lines begin in the bytes of the group; the last, an empty one, is at `contentEnd`. */
+  readonly #pathAt: number;
+  readonly #statusAt: number;
+  readonly #placeAt: number;
+  /** Behind the place of the stanza: a blank and the attributes, if there are some. */
+  readonly #xattrsAt: number;
+  readonly contentAt: number;
+  readonly contentEnd: number;
+
+  /** The record whose path begins at `pathAt` and whose status at `statusAt`. @throws RangeError */
+  constructor(group: CacheGroup, index: number, at: { path: number; status: number }) {
+    const { bytes } = group;
+    this.group = group;
+    this.index = index;
+    this.#pathAt = at.path;
+    this.#statusAt = at.status;
+    this.#placeAt = lineEnd(bytes, at.status) + 1;
+    const isShort = bytes[this.#placeAt] === EQUALS;
+    const bracket = isShort ? this.#placeAt : bytes.indexOf(BRACKET, this.#placeAt);
+    this.object = isShort ? group.object : objects.text(bytes, this.#placeAt, bracket);
+    const plus = digitsEnd(bytes, bracket + 1);
+    const last = digitsEnd(bytes, plus + 1);
+    this.stanzaStart = decimal(bytes, bracket + 1, plus);
+    this.stanzaLength = decimal(bytes, plus + 1, last);
+    this.#xattrsAt = isShort ? last : last + 1;
+    this.contentAt = lineEnd(bytes, this.#xattrsAt) + 1;
+    this.contentEnd = recordEnd(bytes, this.contentAt - 1);
+    const isWell =
+      bracket > 0 &&
+      bytes[plus] === PLUS &&
+      (isShort || bytes[last] === BRACKET_END) &&
+      this.contentEnd > 0;
+    if (!isWell) throw new RangeError('not a record');
+  }
+
+  /** True for the last record of its group. */
+  get isLast(): boolean {
+    return this.contentEnd + 1 >= this.group.bytes.length;
+  }
+
+  get text(): ByteText {
+    return asByteText(uriUnescapeText(this.#line(this.#pathAt, this.#statusAt)));
+  }
+
+  get statusLine(): string {
+    return this.#line(this.#statusAt, this.#placeAt);
+  }
+
+  get xattrs(): string {
+    return this.#line(this.#xattrsAt, this.contentAt).slice(1);
+  }
+
+  get content(): string {
+    return byteText(this.group.bytes, this.contentAt, this.contentEnd);
+  }
+
+  get stanza(): StanzaPlace {
+    return { object: this.object, start: this.stanzaStart, length: this.stanzaLength };
+  }
+
+  #line(start: number, next: number): string {
+    return byteText(this.group.bytes, start, next - 1);
+  }
+
+  /** True when the entry need not be looked at again as long as its status stays. */
+  get isTrusted(): boolean {
+    return this.group.bytes[this.#placeAt - 2] !== UNTRUSTED_BYTE;
+  }
+
+  /** True when the content identities agree and the record is trusted. */
+  hasSameContent(line: StatusLine): boolean {
+    return this.isTrusted && this.#hasStatus(line, line.contentLength);
+  }
+
+  /** True when nothing but trust differs. */
+  hasSameStatus(line: StatusLine): boolean {
+    const length = this.#placeAt - 1 - this.#statusAt - (this.isTrusted ? 0 : 1);
+    return length === line.length && this.#hasStatus(line, length);
+  }
+
+  #hasStatus({ bytes: present }: StatusLine, length: number): boolean {
+    const { bytes } = this.group;
+    const status = this.#statusAt;
+    for (let at = 0; at < length; at++) if (bytes[status + at] !== present[at]) return false;
+    return true;
+  }
+
+  /** Appends the record as it is to the records of a group whose object is `object`. */
+  copyTo(into: GrowingBytes, object: string): void {
+    const { bytes } = this.group;
+    const isShort = bytes[this.#placeAt] === EQUALS;
+    if (isShort === (this.object === object)) {
+      into.addBytes(bytes, this.#pathAt, this.contentEnd + 1);
+      return;
+    }
+    into.addBytes(bytes, this.#pathAt, this.#placeAt);
+    into.addText(placeText(this.stanza, object));
+    into.addBytes(bytes, this.#xattrsAt, this.contentEnd + 1);
+  }
 }
 
-/**
- * One line for a status. Up to the `|` it identifies the content: type, inode, size and both
- * times; the device is not in it, because devices are renumbered.
- */
-export function statusLine(status: FileStatus): string {
-  const { type, inode, sizeBytes, mtime, ctime, btime } = status;
-  // A directory's size says nothing that its times do not, and differs between filesystems.
-  const size = type === 'f' ? sizeBytes : 0;
-  const content = `${type ?? ''} ${inode} ${size} ${moment(mtime)} ${moment(ctime)}`;
-  const { mode, uid, gid, links, rdev, attributes, device } = status;
-  const linked = type === 'd' ? 1 : links;
-  // Inode and device matter to the stanza only where they tie hard links together.
-  const where = linked > 1 ? device : '';
-  return `${content}|${mode.toString(8)} ${uid} ${gid} ${linked} ${moment(btime)} ${rdev} ${attributes} ${where}`;
-}
-
-/** The same line, marked "read again whatever the times say". */
-export function untrusted(line: string): string {
-  return line + UNTRUSTED;
-}
-
-/** True when the content identities of two status lines agree and the cached one is trusted. */
-export function isSameContent(cached: string, present: string): boolean {
-  const end = present.indexOf('|');
-  return cached.startsWith(present.slice(0, end + 1)) && !cached.endsWith(UNTRUSTED);
-}
-
-/** True when the entry need not be looked at again as long as its status stays. */
-export function isTrusted(line: string): boolean {
-  return !line.endsWith(UNTRUSTED);
-}
-
-/** True when nothing but trust differs. */
-export function isSameStatus(cached: string, present: string): boolean {
-  return cached === present || cached === present + UNTRUSTED;
+function placeText({ object, start, length }: StanzaPlace, group: string): string {
+  return object === group ? `=${start}+${length}` : `${object}[${start}+${length}]`;
 }
 
 /** Text of one record; `group` is the object of the group it is written into. */
-export function formatRecord(
-  record: Pick<CacheRecord, 'text' | 'statusLine' | 'stanza' | 'xattrs' | 'content'>,
-  group: string,
-): string {
-  const { object, start, length } = record.stanza;
-  const place = object === group ? `=${start}+${length}` : `${object}[${start}+${length}]`;
-  const xattrs = record.xattrs === '' ? '' : ` ${record.xattrs}`;
-  return `${uriEscapeText(record.text)}\n${record.statusLine}\n${place}${xattrs}\n${record.content}\n`;
+export function formatRecord(facts: CacheFacts, stanza: StanzaPlace, group: string): string {
+  const xattrs = facts.xattrs === '' ? '' : ` ${facts.xattrs}`;
+  return `${uriEscapeText(facts.text)}\n${facts.statusLine}\n${placeText(stanza, group)}${xattrs}\n${facts.content}\n`;
 }
 
-const PLACE = /^(?:=|([^[]+)\[)(\d+)\+(\d+)\]?(?: ([0-9a-f]{8}|-))?$/;
+/** Where the line that goes on at `at` ends; the length of `bytes` when it does not. */
+function lineEnd(bytes: Buffer, at: number): number {
+  let end = at;
+  while (end < bytes.length && bytes[end] !== NEWLINE) end++;
+  return end;
+}
 
-/** Reads one record's text, without its final empty line; undefined when it is none. */
-export function parseRecord(
-  raw: string,
-  place: Pick<CacheRecord, 'group' | 'index' | 'isLast'>,
-): CacheRecord | undefined {
-  const first = raw.indexOf('\n');
-  const second = raw.indexOf('\n', first + 1);
-  if (first < 0 || second < 0) return undefined;
-  const third = raw.indexOf('\n', second + 1);
-  const end = third < 0 ? raw.length : third;
-  const match = PLACE.exec(raw.slice(second + 1, end));
-  if (!match) return undefined;
-  const stanza = {
-    object: match[1] ?? place.group.object,
-    start: Number(match[2]),
-    length: Number(match[3]),
-  };
-  const content = third < 0 ? '' : `${raw.slice(third + 1)}\n`;
-  return {
-    text: asByteText(uriUnescapeText(raw.slice(0, first))),
-    statusLine: raw.slice(first + 1, second),
-    stanza,
-    xattrs: match[4] ?? '',
-    content,
-    group: place.group,
-    index: place.index,
-    isLast: place.isLast,
-  };
+/**
+ * The position of the empty line that ends the record: the second of two newlines, the first of
+ * which is at `at` or behind; -1 without one.
+ */
+export function recordEnd(bytes: Buffer, at: number): number {
+  for (let end = at; end < bytes.length; end++) {
+    if (bytes[end] === NEWLINE && bytes[end + 1] === NEWLINE) return end + 1;
+  }
+  return -1;
+}
+
+function digitsEnd(bytes: Buffer, at: number): number {
+  let end = at;
+  for (let byte = bytes[end] ?? 0; byte >= ZERO && byte <= NINE; byte = bytes[end] ?? 0) end++;
+  return end;
+}
+
+function decimal(bytes: Buffer, at: number, end: number): number {
+  let value = 0;
+  for (let digit = at; digit < end; digit++) value = value * 10 + (bytes[digit] ?? ZERO) - ZERO;
+  return value;
+}
+
+/** References are of 90 characters: a string for each record would be most of the garbage. */
+const objects = new RepeatedText();
+
+function hexValue(byte: number): number {
+  return byte <= NINE ? byte - ZERO : byte - LOWER_A + 10;
+}
+
+/**
+ * `compareTexts` of the escaped path at `start` (which ends with a newline) and a path, without a
+ * string for the first; both as unsigned bytes, component by component, `.` first.
+ */
+export function compareEscaped(bytes: Buffer, start: number, text: ByteText): number {
+  const isTop = bytes[start] === DOT && bytes[start + 1] === NEWLINE;
+  if (isTop || text === '.') return isTop && text === '.' ? 0 : isTop ? -1 : 1;
+  let at = start;
+  for (let next = 0; next < text.length; next++) {
+    const right = text.charCodeAt(next);
+    let left = bytes[at++] ?? NEWLINE;
+    // A newline in a name is escaped.
+    if (left === NEWLINE) return -1;
+    if (left === PERCENT) {
+      left = 16 * hexValue(bytes[at] ?? 0) + hexValue(bytes[at + 1] ?? 0);
+      at += 2;
+    }
+    if (left === right) continue;
+    if (left === SLASH) return -1;
+    if (right === SLASH) return 1;
+    return left - right;
+  }
+  return bytes[at] === NEWLINE ? 0 : 1;
 }

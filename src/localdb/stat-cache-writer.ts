@@ -5,9 +5,11 @@
 import { closeSync, fdatasyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { LbsError, isOutOfSpace, messageOf } from '../errors.ts';
 import { uriEscape } from '../format/uri-escape.ts';
+import { GrowingBytes } from '../std/growing-bytes.ts';
 import { CACHE_MAGIC, crcText, groupCrc } from './stat-cache-reader.ts';
+import type { CacheGroup } from './stat-cache-record.ts';
 
-const BUFFER_CHARS = 256 * 1024;
+const BUFFER_BYTES = 256 * 1024;
 
 /** Where the root of the new snapshot names a metadata object. */
 export type RootPlace = {
@@ -26,8 +28,7 @@ export type CachedAccount = {
 export class StatCacheWriter {
   readonly #file: string;
   readonly #fd: number;
-  #buffered: string[] = [];
-  #bufferedChars = 0;
+  readonly #buffered = new GrowingBytes(2 * BUFFER_BYTES);
   #written = 0;
   #isOpen = true;
 
@@ -42,23 +43,30 @@ export class StatCacheWriter {
     this.#add(`${CACHE_MAGIC}\n`);
   }
 
-  /** Appends the records (Latin-1 text) of one metadata object. */
-  addGroup(object: string, isFlat: boolean, records: string): void {
+  /** Appends the records of one metadata object. */
+  addGroup(object: string, isFlat: boolean, records: Buffer): void {
     const kind = isFlat ? 'flat' : 'nested';
-    const crc = crcText(Buffer.from(records, 'latin1'), groupCrc(object, kind));
-    this.#add(`@${object} ${kind} ${records.length} ${crc}\n${records}`);
+    this.#addChecked(`${object} ${kind}`, records, crcText(records, groupCrc(object, kind)));
+  }
+
+  /** Appends a group of the cache before, as it is. */
+  addKept({ object, isFlat, bytes, crc }: CacheGroup): void {
+    this.#addChecked(`${object} ${isFlat ? 'flat' : 'nested'}`, bytes, crc);
+  }
+
+  #addChecked(words: string, records: Buffer, crc: string): void {
+    this.#add(`@${words} ${records.length} ${crc}\n`);
+    this.#buffered.addBytes(records);
+    if (this.#buffered.length >= BUFFER_BYTES) this.#flush();
   }
 
   #add(text: string): void {
-    this.#buffered.push(text);
-    this.#bufferedChars += text.length;
-    if (this.#bufferedChars >= BUFFER_CHARS) this.#flush();
+    this.#buffered.addText(text);
+    if (this.#buffered.length >= BUFFER_BYTES) this.#flush();
   }
 
   #flush(): void {
-    const bytes = Buffer.from(this.#buffered.join(''), 'latin1');
-    this.#buffered = [];
-    this.#bufferedChars = 0;
+    const { bytes } = this.#buffered;
     try {
       let at = 0;
       while (at < bytes.length) at += writeSync(this.#fd, bytes, at);
@@ -66,6 +74,7 @@ export class StatCacheWriter {
       throw this.#error(error);
     }
     this.#written += bytes.length;
+    this.#buffered.clear();
   }
 
   /** Ends the file with the snapshot's root, its account names, and each group's place in it. */

@@ -15,8 +15,14 @@
  * therefore only used for objects that hold no references themselves ("flat").
  * Format: lbs-format(5), "METADATA".
  */
-import { type CacheGroup, type CacheRecord, formatRecord } from '../localdb/stat-cache-record.ts';
+import {
+  type CacheFacts,
+  type CacheGroup,
+  type CacheRecord,
+  formatRecord,
+} from '../localdb/stat-cache-record.ts';
 import type { CachedAccount, RootPlace, StatCacheWriter } from '../localdb/stat-cache-writer.ts';
+import { GrowingBytes } from '../std/growing-bytes.ts';
 
 /** Flush rule of the family: an object is written once its text exceeds this. */
 const OBJECT_BYTES = 65536;
@@ -30,12 +36,16 @@ export type MetadataReuse = {
   use(object: string): void;
 };
 
-/** What the stat cache keeps of an entry, however its stanza was obtained. */
-export type CacheFacts = Pick<CacheRecord, 'text' | 'statusLine' | 'xattrs' | 'content'>;
-
+/** An entry that is not yet in an object. */
 type Pending =
-  | { readonly kind: 'fresh'; readonly facts: CacheFacts; readonly stanza: string }
-  | { readonly kind: 'reused'; readonly facts: CacheFacts; readonly record: CacheRecord };
+  { readonly kind: 'fresh'; readonly facts: CacheFacts; readonly stanza: string } | Reused;
+
+type Reused = {
+  readonly kind: 'reused';
+  /** Undefined: what the record has. */
+  readonly facts: CacheFacts | undefined;
+  readonly record: CacheRecord;
+};
 
 /** One line of the root: a metadata object, and where an older root has its line. */
 type RootItem = {
@@ -50,11 +60,16 @@ export class MetadataLogWriter {
   readonly #cache: StatCacheWriter | undefined;
   #pending: Pending[] = [];
   #pendingBytes = 0;
+  /** True while all of `#pending` is as the cache before has it. */
+  #isKept = true;
   /** The old object that all of `#pending` repeats so far, entry by entry. */
   #mirrored: CacheGroup | undefined;
   readonly #items: RootItem[] = [];
   /** True while every item was taken over whole from the snapshot before, in order. */
   #isUnchanged = true;
+  /** Memory for the text of an object and for its records in the cache. */
+  readonly #objectText = new GrowingBytes(2 * OBJECT_BYTES);
+  readonly #cacheText = new GrowingBytes(2 * OBJECT_BYTES);
 
   /** Without a cache (dry run) nothing is remembered. */
   constructor(store: StoreMetadata, reuse: MetadataReuse, cache: StatCacheWriter | undefined) {
@@ -63,28 +78,45 @@ export class MetadataLogWriter {
     this.#cache = cache;
   }
 
-  /** Adds an entry whose stanza is new. `stanza` is Latin-1 text with its final empty line. */
-  async addFresh(facts: CacheFacts, stanza: string): Promise<void> {
+  /**
+   * Adds an entry whose stanza is new. `stanza` is Latin-1 text with its final empty line.
+   * A promise only when there is something to wait for before the next entry.
+   */
+  addFresh(facts: CacheFacts, stanza: string): Promise<void> | undefined {
     this.#mirrored = undefined;
+    this.#isKept = false;
     this.#pending.push({ kind: 'fresh', facts, stanza });
     this.#pendingBytes += stanza.length;
-    if (this.#pendingBytes > OBJECT_BYTES) await this.#flush();
+    return this.#pendingBytes > OBJECT_BYTES ? this.#flush() : undefined;
   }
 
-  /** Adds an entry whose stanza is stored already, where `record` says; that object is usable. */
-  async addReused(facts: CacheFacts, record: CacheRecord): Promise<void> {
-    if (record.index === 0) {
+  /**
+   * Adds an entry whose stanza is stored already, where `record` says; that object is usable.
+   * `facts` are what the cache is to have of it, if that is not what it has.
+   * A promise only when there is something to wait for before the next entry.
+   */
+  addReused(record: CacheRecord, facts?: CacheFacts): Promise<void> | undefined {
+    if (record.index === 0 && this.#pending.length > 0) {
       // Cut here, so that the old object can be taken over whole.
-      await this.#flush();
-      this.#mirrored = this.#reuse.canUse(record.group.object) ? record.group : undefined;
-    } else if (this.#mirrored !== record.group || this.#pending.length !== record.index) {
+      return this.#flush().then(() => this.#addReused(record, facts));
+    }
+    return this.#addReused(record, facts);
+  }
+
+  #addReused(record: CacheRecord, facts: CacheFacts | undefined): Promise<void> | undefined {
+    const { group } = record;
+    if (record.index === 0) {
+      this.#mirrored = this.#reuse.canUse(group.object) ? group : undefined;
+    } else if (this.#mirrored !== group || this.#pending.length !== record.index) {
       this.#mirrored = undefined;
     }
-    this.#reuse.use(record.stanza.object);
+    this.#reuse.use(record.object);
+    if (facts !== undefined) this.#isKept = false;
     this.#pending.push({ kind: 'reused', facts, record });
-    this.#pendingBytes += record.stanza.length;
+    this.#pendingBytes += record.stanzaLength;
     if (this.#mirrored !== undefined && record.isLast) this.#takeOver(this.#mirrored);
-    else if (this.#pendingBytes > OBJECT_BYTES) await this.#flush();
+    else if (this.#pendingBytes > OBJECT_BYTES) return this.#flush();
+    return undefined;
   }
 
   /** All pending entries are an old object, complete: name that object instead of a new one. */
@@ -92,45 +124,44 @@ export class MetadataLogWriter {
     this.#reuse.use(group.object);
     const old = this.#reuse.canUse(group.root.object) ? group.root : undefined;
     this.#items.push({ object: group.object, isFlat: group.isFlat, old });
-    this.#cacheGroup(group.object, group.isFlat, (pending) =>
-      pending.kind === 'reused'
-        ? pending.record.stanza
-        : { object: group.object, start: 0, length: 0 },
-    );
+    // As it is: most groups of most runs are.
+    if (this.#isKept) this.#cache?.addKept(group);
+    else this.#cacheGroup(group.object, group.isFlat, []);
     this.#forgetPending();
   }
 
   async #flush(): Promise<void> {
     if (this.#pending.length === 0) return;
     this.#isUnchanged = false;
-    const { text, starts, isFlat } = render(this.#pending);
-    const object = await this.#store(Buffer.from(text, 'latin1'));
+    const text = this.#objectText;
+    text.clear();
+    const { starts, isFlat } = render(this.#pending, text);
+    const object = await this.#store(text.bytes);
     this.#items.push({ object, isFlat, old: undefined });
-    let fresh = 0;
-    this.#cacheGroup(object, isFlat, (pending) =>
-      pending.kind === 'reused'
-        ? pending.record.stanza
-        : { object, start: starts[fresh++] ?? 0, length: pending.stanza.length },
-    );
+    this.#cacheGroup(object, isFlat, starts);
     this.#forgetPending();
   }
 
-  #cacheGroup(
-    object: string,
-    isFlat: boolean,
-    placeOf: (pending: Pending) => CacheRecord['stanza'],
-  ): void {
+  /** `starts` are where the fresh stanzas begin in the object. */
+  #cacheGroup(object: string, isFlat: boolean, starts: readonly number[]): void {
     if (this.#cache === undefined) return;
-    let text = '';
+    const text = this.#cacheText;
+    text.clear();
+    let fresh = 0;
     for (const pending of this.#pending) {
-      text += formatRecord({ ...pending.facts, stanza: placeOf(pending) }, object);
+      if (pending.kind === 'fresh') {
+        const stanza = { object, start: starts[fresh++] ?? 0, length: pending.stanza.length };
+        text.addText(formatRecord(pending.facts, stanza, object));
+      } else if (pending.facts === undefined) pending.record.copyTo(text, object);
+      else text.addText(formatRecord(pending.facts, pending.record.stanza, object));
     }
-    this.#cache.addGroup(object, isFlat, text);
+    this.#cache.addGroup(object, isFlat, text.bytes);
   }
 
   #forgetPending(): void {
     this.#pending = [];
     this.#pendingBytes = 0;
+    this.#isKept = true;
     this.#mirrored = undefined;
   }
 
@@ -167,15 +198,17 @@ export class MetadataLogWriter {
   }
 }
 
-/** Text of a metadata object; `starts` are the offsets of its fresh stanzas. */
-function render(pending: readonly Pending[]): { text: string; starts: number[]; isFlat: boolean } {
+/** Appends the text of a metadata object; `starts` are the offsets of its fresh stanzas. */
+function render(
+  pending: readonly Pending[],
+  text: GrowingBytes,
+): { starts: number[]; isFlat: boolean } {
   const starts: number[] = [];
-  let text = '';
   let run: { object: string; start: number; end: number } | undefined;
   let isFlat = true;
   const endRun = () => {
     if (run === undefined) return;
-    text += `@${run.object}[${run.start}+${run.end - run.start}]\n`;
+    text.addText(`@${run.object}[${run.start}+${run.end - run.start}]\n`);
     run = undefined;
     isFlat = false;
   };
@@ -184,19 +217,19 @@ function render(pending: readonly Pending[]): { text: string; starts: number[]; 
       // The empty line between keeps readers that work on the flattened text in step.
       if (run !== undefined) {
         endRun();
-        text += '\n';
+        text.addText('\n');
       }
       starts.push(text.length);
-      text += item.stanza;
+      text.addText(item.stanza);
       continue;
     }
-    const { object, start, length } = item.record.stanza;
+    const { object, stanzaStart: start, stanzaLength } = item.record;
     if (run !== undefined && (run.object !== object || run.end !== start)) endRun();
     run ??= { object, start, end: start };
-    run.end = start + length;
+    run.end = start + stanzaLength;
   }
   endRun();
-  return { text, starts, isFlat };
+  return { starts, isFlat };
 }
 
 type NewPlace = Omit<RootPlace, 'object'>;

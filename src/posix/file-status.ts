@@ -88,6 +88,25 @@ function u64Text(raw: Buffer, at: number): string {
   return Number.isSafeInteger(value) ? String(value) : String(raw.readBigUInt64LE(at));
 }
 
+/** `major/minor`; remembers the last one, since most entries have the same. */
+class DeviceText {
+  #major = 0;
+  #minor = 0;
+  #text = '0/0';
+
+  of(major: number, minor: number): string {
+    if (major !== this.#major || minor !== this.#minor) {
+      this.#major = major;
+      this.#minor = minor;
+      this.#text = `${major}/${minor}`;
+    }
+    return this.#text;
+  }
+}
+
+const deviceText = new DeviceText();
+const rdevText = new DeviceText();
+
 function read(raw: Buffer): FileStatus {
   const mode = raw.readUInt16LE(28);
   return {
@@ -102,8 +121,8 @@ function read(raw: Buffer): FileStatus {
     mtime: time(raw, 112),
     ctime: time(raw, 96),
     btime: (raw.readUInt32LE(0) & STATX_BTIME) === 0 ? undefined : time(raw, 80),
-    device: `${raw.readUInt32LE(136)}/${raw.readUInt32LE(140)}`,
-    rdev: `${raw.readUInt32LE(128)}/${raw.readUInt32LE(132)}`,
+    device: deviceText.of(raw.readUInt32LE(136), raw.readUInt32LE(140)),
+    rdev: rdevText.of(raw.readUInt32LE(128), raw.readUInt32LE(132)),
     attributes: raw.readUInt32LE(8) & KEPT_ATTRIBUTES,
   };
 }

@@ -50,3 +50,21 @@ export function compareTexts(a: ByteText, b: ByteText): number {
   }
   return a.length - b.length;
 }
+
+/** Text of a stretch of bytes that most often is the same as the time before. */
+export class RepeatedText {
+  #last = '';
+
+  text(bytes: Buffer, start: number, end: number): string {
+    if (!this.#isLast(bytes, start, end)) this.#last = byteText(bytes, start, end);
+    return this.#last;
+  }
+
+  #isLast(bytes: Buffer, start: number, end: number): boolean {
+    if (this.#last.length !== end - start) return false;
+    for (let at = start; at < end; at++) {
+      if (this.#last.charCodeAt(at - start) !== bytes[at]) return false;
+    }
+    return true;
+  }
+}

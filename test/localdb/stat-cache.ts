@@ -6,37 +6,13 @@ import fc from 'fast-check';
 import test from 'ava';
 import { statCacheFile } from '../../src/localdb/stat-cache-place.ts';
 import { StatCacheReader } from '../../src/localdb/stat-cache-reader.ts';
-import {
-  formatRecord,
-  isSameContent,
-  isSameStatus,
-  statusLine,
-  untrusted,
-} from '../../src/localdb/stat-cache-record.ts';
+import { formatRecord } from '../../src/localdb/stat-cache-record.ts';
 import { type CachedAccount, StatCacheWriter } from '../../src/localdb/stat-cache-writer.ts';
-import type { FileStatus } from '../../src/posix/file-status.ts';
 import { asByteText, compareTexts } from '../../src/std/byte-text.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 
 const SEGMENT = '7c18fb6f-0616-42cc-a985-5349a54add41';
 const object = (number: number) => `${SEGMENT}/0000000${number}(sha1=${'ab'.repeat(20)})`;
-const STATUS: FileStatus = {
-  type: 'f',
-  mode: 0o644,
-  uid: 1000,
-  gid: 100,
-  links: 1,
-  inode: '42',
-  device: '254/0',
-  rdev: '0/0',
-  sizeBytes: 12,
-  blocks: 8,
-  mtime: { s: 1795166561, ns: 5 },
-  ctime: { s: 1795166562, ns: 0 },
-  btime: { s: 3, ns: 4 },
-  attributes: 0,
-};
-
 const record = (path: string, start: number, content = '', of = object(0)) => ({
   text: asByteText(path),
   statusLine: `line of ${path}`,
@@ -44,6 +20,8 @@ const record = (path: string, start: number, content = '', of = object(0)) => ({
   xattrs: '',
   content,
 });
+
+const bytesOf = (records: readonly string[]) => Buffer.from(records.join(''), 'latin1');
 
 const CONTENT = `checksum: sha1=x\ndata: ${SEGMENT}/00000003\n    zero[5]\nsize: 12\n`;
 
@@ -96,7 +74,7 @@ function writeExample(file: string): void {
   const first = [record('.', 0), below, record('a\xff@', 14, CONTENT)];
   const second = [record('b', 0, '', object(1)), record('b/c', 99, CONTENT)];
   const text = (records: typeof first, of: string) =>
-    records.map((each) => formatRecord(each, of)).join('');
+    bytesOf(records.map((each) => formatRecord(each, each.stanza, of)));
   writer.addGroup(object(0), true, text(first, object(0)));
   writer.addGroup(object(1), false, text(second, object(1)));
   const accounts: CachedAccount[] = [
@@ -179,8 +157,9 @@ test('any names in path order come back', (t) => {
       for (let at = 0; at < groups; at++) {
         const records = texts
           .slice(5 * at, 5 * at + 5)
-          .map((text) => formatRecord({ ...record(text, at), statusLine: 'a line' }, object(9)));
-        writer.addGroup(object(at % 10), true, records.join(''));
+          .map((text) => record(text, at))
+          .map((each) => formatRecord(each, each.stanza, object(9)));
+        writer.addGroup(object(at % 10), true, bytesOf(records));
       }
       const place = { object: object(9), start: 0, length: 1 };
       writer.finish(
@@ -204,10 +183,10 @@ test('a cache larger than its buffers comes back, and so does a huge record', (t
   const writer = new StatCacheWriter(file);
   const names = Array.from({ length: 5000 }, (_, at) => `f${String(at).padStart(6, '0')}`);
   const huge = `data: ${'x'.repeat(3_000_000)}\n`;
-  const records = names.map((path, at) =>
-    formatRecord(record(path, at, at === 2500 ? huge : CONTENT), object(0)),
-  );
-  writer.addGroup(object(0), true, records.join(''));
+  const records = names
+    .map((path, at) => record(path, at, at === 2500 ? huge : CONTENT))
+    .map((each) => formatRecord(each, each.stanza, object(0)));
+  writer.addGroup(object(0), true, bytesOf(records));
   writer.finish(object(1), [], [{ object: object(1), start: 0, length: 1 }]);
   writer.commit();
   const reader = StatCacheReader.open(file);
@@ -274,7 +253,7 @@ test('until it is committed the old cache stays, and a discarded one leaves no t
   const file = join(tempDir(t), 'cache');
   writeExample(file);
   const writer = new StatCacheWriter(file);
-  writer.addGroup(object(0), true, 'something else');
+  writer.addGroup(object(0), true, Buffer.from('something else'));
   t.is(readFileSync(file, 'latin1'), GOLDEN);
   writer.discard();
   t.false(existsSync(`${file}.new`));
@@ -289,32 +268,4 @@ test('a place where no file can be made is an error of ours', (t) => {
 test('each scheme has its own file', (t) => {
   t.is(statCacheFile('/x', undefined), '/x/lbs-statcache');
   t.is(statCacheFile('/x', 'home'), '/x/lbs-statcache-home');
-});
-
-test('a status is one line; only what identifies content counts for content', (t) => {
-  const line = statusLine(STATUS);
-  t.is(line, 'f 42 12 1795166561.5 1795166562.0|644 1000 100 1 3.4 0/0 0 ');
-  const same = (more: Partial<FileStatus>) =>
-    isSameContent(line, statusLine({ ...STATUS, ...more }));
-  t.true(same({}));
-  t.true(same({ mode: 0o600, uid: 0, device: '7/9', links: 2, attributes: 16 }));
-  t.false(same({ inode: '43' }));
-  t.false(same({ sizeBytes: 13 }));
-  t.false(same({ mtime: { s: 1795166561, ns: 6 } }));
-  t.false(same({ ctime: { s: 1795166562, ns: 1 } }));
-  t.false(same({ type: 'l' }));
-  t.false(isSameContent(untrusted(line), line), 'read again, whatever the times say');
-  t.true(isSameStatus(untrusted(line), line));
-  t.false(isSameStatus(line, statusLine({ ...STATUS, uid: 0 })));
-  // Numbers must not run into each other: 4 and 212 are not 42 and 12.
-  t.false(same({ inode: '4', sizeBytes: 212 }));
-});
-
-test('a device counts only where it ties hard links together', (t) => {
-  const other = { device: '7/9' };
-  t.is(statusLine({ ...STATUS, ...other }), statusLine(STATUS));
-  const linked = { ...STATUS, links: 2 };
-  t.not(statusLine({ ...linked, ...other }), statusLine(linked));
-  const directory: FileStatus = { ...STATUS, type: 'd', links: 5 };
-  t.is(statusLine({ ...directory, ...other, links: 6, sizeBytes: 4096 }), statusLine(directory));
 });
