@@ -12,13 +12,7 @@ import type { FileStatus } from '../posix/file-status.ts';
 import type { Report, SourceWarning } from '../report.ts';
 import { nowSeconds, randomFraction } from '../std/clock.ts';
 import type { ByteText } from '../std/byte-text.ts';
-import {
-  type Fields,
-  contentFields,
-  contentText,
-  stanzaText,
-  statusFields,
-} from './entry-fields.ts';
+import { type Fields, contentFields, contentText, stanzaText } from './entry-fields.ts';
 import type { SegmentUse } from './segment-use.ts';
 import type { BlockStore } from './store-block.ts';
 import {
@@ -223,10 +217,9 @@ export class EntryStore {
       await metadata.addReused(record, facts);
       return;
     }
-    const target = status.type === 'l' ? { target: entry.linkTarget() } : {};
-    const about = { ...target, xattrs: xattrs ?? [], isVolatile: !isStable };
-    const stanza = stanzaText(entry.path, statusFields(status, about), fields);
-    await metadata.addFresh(facts, stanza);
+    const target = status.type === 'l' ? entry.linkTarget() : undefined;
+    const extra = { target, xattrs: xattrs ?? [], isVolatile: !isStable };
+    await metadata.addFresh(facts, stanzaText(entry.text, status, extra, fields));
   }
 
   /** Content that differs although no time does: the disk may have changed it on its own. */

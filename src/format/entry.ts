@@ -19,7 +19,7 @@ import { LbsError } from '../errors.ts';
 import type { EntryType, Timespec } from '../posix/file-status.ts';
 import { type BytePath, bytePath } from '../std/byte-path.ts';
 import { type Reference, type SliceDialect, parseReference } from './reference.ts';
-import { type Stanza, formatField } from './stanza.ts';
+import type { Stanza } from './stanza.ts';
 import { uriEscape, uriUnescape } from './uri-escape.ts';
 
 export type Xattr = { readonly name: Buffer; readonly value: Buffer };
@@ -59,12 +59,6 @@ export type Entry = {
   readonly holes: readonly ByteRange[] | undefined;
 };
 
-/** Text of `s.ns` fields for keys `key` and `key_ns`. */
-export function timeFields(key: string, time: Timespec): [string, string][] {
-  const whole: [string, string] = [key, String(time.s)];
-  return time.ns === 0 ? [whole] : [whole, [`${key}_ns`, String(time.ns)]];
-}
-
 /** `123 (name)` or `123`. */
 export function accountField(id: number, name: string | undefined): string {
   return name === undefined ? String(id) : `${id} (${uriEscape(Buffer.from(name))})`;
@@ -75,14 +69,6 @@ export function xattrsField(xattrs: readonly Xattr[]): string {
   return xattrs
     .map(({ name, value }) => `${uriEscape(name).replaceAll('=', '%3d')}=${uriEscape(value)}`)
     .join('\n');
-}
-
-/** Text of a stanza: `name` first, the other keys in byte order, an empty line at the end. */
-export function formatStanza(path: BytePath, fields: [string, string][]): string {
-  fields.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-  let text = `name: ${uriEscape(path)}\n`;
-  for (const [key, value] of fields) text += formatField(key, value);
-  return `${text}\n`;
 }
 
 function bad(stanza: Stanza, key: string): never {

@@ -5,9 +5,8 @@
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatStanza } from '../../src/format/entry.ts';
 import { TAR_RECORD_BYTES, writeTarHeader } from '../../src/format/tar-header.ts';
-import { bytePath } from '../../src/std/byte-path.ts';
+import { formatStanza } from './format-stanza.ts';
 
 const DATA = '11111111-2222-4333-8444-555555555555';
 const METADATA = '66666666-7777-4888-9999-aaaaaaaaaaaa';
@@ -37,7 +36,7 @@ export class StanzaStore {
   /** An entry of any type. Fields are the stanza's keys. */
   add(path: string | Buffer, type: string, fields: Fields = {}): void {
     const all = { mode: type === 'd' ? '0755' : '0644', mtime: '1000000000', ...fields, type };
-    this.#log += formatStanza(bytePath(Buffer.from(path)), Object.entries(all));
+    this.#log += formatStanza(Buffer.from(path), Object.entries(all));
   }
 
   /** A regular file. `blocks` are its stored blocks; a number stands for that many zeros. */
