@@ -56,11 +56,20 @@ export type EntryStages = {
   readonly breathe: () => Promise<void>;
 };
 
+/** An entry that the scan gave, and what the run before knew of it. */
+type SeenEntry = {
+  readonly entry: SourceEntry;
+  readonly record: CacheRecord | undefined;
+  readonly saving: Saving;
+};
+
 /** What is known of an entry that goes into the snapshot. */
 type FoundEntry = {
   readonly status: FileStatus;
   /** Stanza keys of its content. */
   readonly fields: Fields;
+  /** The same as text, when that was made already. */
+  readonly content?: string;
   /** Undefined: not read yet. */
   readonly xattrs?: readonly Xattr[] | undefined;
   readonly isStable?: boolean;
@@ -109,7 +118,10 @@ export class EntryStore {
     const isFile = status.type === 'f';
     const isToRead = isFile && (saving === 'none' || this.#isDrawn());
     if (record === undefined || saving !== 'all' || isToRead) {
-      return this.#addSeen(entry, record, saving, isToRead);
+      const seen = { entry, record, saving };
+      const room = isToRead ? this.#tools.blocks.room() : undefined;
+      if (room !== undefined) return room.then(() => this.#addSeen(seen, isToRead));
+      return this.#addSeen(seen, isToRead);
     }
     if (isFile) this.#countUnchanged(status.sizeBytes);
     use.markContent(record);
@@ -118,28 +130,38 @@ export class EntryStore {
   }
 
   /** Adds an entry that has to be looked at or read. */
-  async #addSeen(
-    entry: SourceEntry,
-    record: CacheRecord | undefined,
-    saving: Saving,
-    isToRead: boolean,
-  ): Promise<void> {
+  #addSeen(seen: SeenEntry, isToRead: boolean): Promise<void> | undefined {
+    const { entry, record, saving } = seen;
     const { status } = entry;
     try {
       if (isToRead) {
-        await this.#read(entry, record, saving !== 'none');
-      } else if (record !== undefined && saving !== 'none') {
-        if (status.type === 'f') this.#countUnchanged(status.sizeBytes);
-        this.#stages.use.markContent(record);
-        await this.#keep(entry, record, { status, fields: contentFields(record.content) });
-      } else {
-        await this.#keep(entry, record, { status, fields: [] });
+        const stored = storeSmallFile(entry, this.#tools);
+        return stored === undefined ? this.#readLong(seen) : this.#addRead(seen, stored);
       }
-      this.#count(status);
+      if (record === undefined || saving === 'none') {
+        return this.#addFound(entry, record, { status, fields: [] });
+      }
+      if (status.type === 'f') this.#countUnchanged(status.sizeBytes);
+      this.#stages.use.markContent(record);
+      return this.#addFound(entry, record, { status, fields: contentFields(record.content) });
     } catch (error) {
-      if (!(error instanceof SourceTrouble)) throw error;
-      this.warn({ code: error.code, path: entry.path, message: error.message });
+      this.#leaveOut(entry, error);
+      return undefined;
     }
+  }
+
+  async #readLong(seen: SeenEntry): Promise<void> {
+    try {
+      const stored = await storeContent(seen.entry, this.#tools);
+      await this.#addRead(seen, stored);
+    } catch (error) {
+      this.#leaveOut(seen.entry, error);
+    }
+  }
+
+  #leaveOut(entry: SourceEntry, error: unknown): void {
+    if (!(error instanceof SourceTrouble)) throw error;
+    this.warn({ code: error.code, path: entry.path, message: error.message });
   }
 
   /** True for the share of unchanged files that is read again on purpose. */
@@ -159,39 +181,34 @@ export class EntryStore {
     if (status.type === 'f') this.counts.files++;
   }
 
-  async #read(
-    entry: SourceEntry,
-    record: CacheRecord | undefined,
-    looksUnchanged: boolean,
-  ): Promise<void> {
+  /** Adds a file whose content was just read and stored. */
+  #addRead({ entry, record, saving }: SeenEntry, stored: StoredContent): Promise<void> | undefined {
     const { report } = this.#stages;
-    const wait = this.#tools.blocks.room();
-    if (wait !== undefined) await wait;
-    const small = storeSmallFile(entry, this.#tools);
-    const stored = small ?? (await storeContent(entry, this.#tools));
     this.counts.bytes += stored.sizeBytes;
     this.counts.bytesRead += stored.bytesRead;
     if (!stored.isStable) {
       const message = 'changed while it was read; what is stored may mix its states';
       this.warn({ code: 'changed-while-reading', path: entry.path, message });
     }
-    if (looksUnchanged && record !== undefined) this.#compare(entry, record, stored);
+    if (saving !== 'none' && record !== undefined) this.#compare(entry, record, stored);
     const wasKnown = record !== undefined;
     const content = contentText(stored.fields);
     if (!wasKnown) this.counts.filesNew++;
     else if (record.content === content) this.counts.filesUnchanged++;
     else this.counts.filesChanged++;
-    await this.#keep(entry, record, stored);
     const { word: status, sizeBytes } = stored;
     report({ type: 'stored', path: entry.path, status, known: wasKnown, sizeBytes });
+    return this.#addFound(entry, record, { ...stored, content });
   }
 
-  /** The entry's stanza: a new one, or the old one where it would say the same. */
-  async #keep(
+  /**
+   * Counts the entry and gives it a stanza: a new one, or the old one where it would say the same.
+   */
+  #addFound(
     entry: SourceEntry,
     record: CacheRecord | undefined,
     found: FoundEntry,
-  ): Promise<void> {
+  ): Promise<void> | undefined {
     const { metadata, rules } = this.#stages;
     const { status, fields, isStable = true } = found;
     const xattrs = found.xattrs ?? this.#xattrs(entry);
@@ -201,7 +218,7 @@ export class EntryStore {
       text: entry.text,
       statusLine: isSettled ? line.toString() : untrusted(line.toString()),
       xattrs: xattrs === undefined ? UNREAD_XATTRS : xattrsCrc(xattrs),
-      content: contentText(fields),
+      content: found.content ?? contentText(fields),
     };
     const isAsBefore =
       record !== undefined &&
@@ -214,12 +231,14 @@ export class EntryStore {
       rules.accounts.areSame(status.uid, status.gid) &&
       rules.canUseMetadata(record.object);
     if (isAsBefore) {
-      await metadata.addReused(record, facts);
-      return;
+      this.#count(entry.status);
+      return metadata.addReused(record, facts);
     }
     const target = status.type === 'l' ? entry.linkTarget() : undefined;
     const extra = { target, xattrs: xattrs ?? [], isVolatile: !isStable };
-    await metadata.addFresh(facts, stanzaText(entry.text, status, extra, fields));
+    const stanza = stanzaText(entry.text, status, extra, fields);
+    this.#count(entry.status);
+    return metadata.addFresh(facts, stanza);
   }
 
   /** Content that differs although no time does: the disk may have changed it on its own. */
