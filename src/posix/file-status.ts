@@ -5,6 +5,7 @@
  * the cost of a scan; `mtimeNs` and friends give exact bigint nanoseconds where one is wanted.
  */
 import { constants } from 'node:os';
+import type { ByteText } from '../std/byte-text.ts';
 import { fstatxInto, statxInto, SystemError } from './libc.ts';
 
 /** The letters that stanzas use for file types. */
@@ -38,6 +39,8 @@ const STATX_BTIME = 0x800;
  * not to how it is mounted just now. */
 const KEPT_ATTRIBUTES = 0x4 | 0x10 | 0x20 | 0x40 | 0x800 | 0x100000 | 0x200000;
 const STATX_BYTES = 256;
+/** Linux has names of up to 255 bytes; more is possible. */
+const NAME_BYTES = 512;
 
 /** A moment: whole seconds (floor, may be negative) and 0..999999999 nanoseconds. */
 export type Timespec = { readonly s: number; readonly ns: number };
@@ -134,6 +137,29 @@ const scratch = Buffer.allocUnsafeSlow(STATX_BYTES);
 export function statusAt(dir: number, name: Buffer): FileStatus {
   const errno = statxInto(dir, name, scratch);
   if (errno !== 0) throw new SystemError('statx', errno, name.subarray(0, -1));
+  return read(scratch);
+}
+
+/** A name as NUL-terminated bytes, in memory that the next one uses again. */
+class NameBytes {
+  #bytes = Buffer.allocUnsafeSlow(NAME_BYTES);
+
+  of(name: ByteText): Buffer {
+    const { length } = name;
+    if (length >= this.#bytes.length) this.#bytes = Buffer.allocUnsafeSlow(2 * length);
+    const bytes = this.#bytes;
+    for (let at = 0; at < length; at++) bytes[at] = name.charCodeAt(at);
+    bytes[length] = 0;
+    return bytes;
+  }
+}
+
+const nameBytes = new NameBytes();
+
+/** Like `statusAt`, without a Buffer for each name: half of the garbage of a scan. @throws {SystemError} */
+export function statusOfName(dir: number, name: ByteText): FileStatus {
+  const errno = statxInto(dir, nameBytes.of(name), scratch);
+  if (errno !== 0) throw new SystemError('statx', errno, Buffer.from(name, 'latin1'));
   return read(scratch);
 }
 

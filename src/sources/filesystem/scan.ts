@@ -8,7 +8,7 @@
  */
 import { LbsError, errnoName, messageOf } from '../../errors.ts';
 import * as libc from '../../posix/libc.ts';
-import { type FileStatus, statusAt, statusIfAny, statusOf } from '../../posix/file-status.ts';
+import { type FileStatus, statusIfAny, statusOf, statusOfName } from '../../posix/file-status.ts';
 import type { SourceWarning } from '../../report.ts';
 import { type BytePath, showPath } from '../../std/byte-path.ts';
 import { type ByteText, asByteText, joinText, toBytePath } from '../../std/byte-text.ts';
@@ -50,9 +50,14 @@ type Frame = {
 export class FilesystemSource implements Source {
   readonly #options: ScanOptions;
   #stack: Frame[] = [];
+  /** How many of these are still to be yielded. */
+  #pendingFrames = 0;
+  /** On the entry that was looked at last. */
+  #verdict: Verdict;
 
   constructor(options: ScanOptions) {
     this.#options = options;
+    this.#verdict = options.selector.top();
   }
 
   *entries(): Generator<SourceEntry> {
@@ -64,14 +69,24 @@ export class FilesystemSource implements Source {
     }
   }
 
+  // One generator for all: another one for each entry took 0.3 us and was a third of the garbage.
   *#walk(): Generator<SourceEntry> {
-    const top = this.#openTop();
     // The top is always recorded: it is the parent of everything.
-    yield top;
+    yield this.#openTop();
     for (let frame = this.#stack.at(-1); frame !== undefined; frame = this.#stack.at(-1)) {
       const name = frame.names[frame.next++];
-      if (name === undefined) this.#leave(frame);
-      else yield* this.#visit(frame, name);
+      if (name === undefined) {
+        this.#leave(frame);
+        continue;
+      }
+      const seen = this.#look(frame, name);
+      if (seen === undefined) continue;
+      const verdict = this.#verdict;
+      if (verdict.selected) {
+        if (this.#pendingFrames > 0) yield* this.#ancestors();
+        yield seen;
+      }
+      if (seen.status.type === 'd') this.#enter(frame, seen, verdict, name);
     }
   }
 
@@ -91,7 +106,7 @@ export class FilesystemSource implements Source {
         next: 0,
         pending: undefined,
       });
-      return new FilesystemEntry(path, status, fd, Buffer.from('.\0'));
+      return new FilesystemEntry(path, status, fd, path);
     } catch (error) {
       throw new LbsError('source-missing', `cannot read ${showPath(top)}: ${messageOf(error)}`, {
         cause: error,
@@ -99,31 +114,28 @@ export class FilesystemSource implements Source {
     }
   }
 
-  *#visit(frame: Frame, name: ByteText): Generator<SourceEntry> {
+  /** The entry with that name, if it is to be yielded or entered. */
+  #look(frame: Frame, name: ByteText): FilesystemEntry | undefined {
+    const { selector } = this.#options;
+    let verdict = selector.child(frame.verdict, frame.path, name, false);
+    if (!verdict.selected && !verdict.search) return undefined;
     const path = joinText(frame.path, name);
-    const raw = nameBytes(name);
-    let verdict = this.#options.selector.child(frame.verdict, frame.path, name, false);
-    if (!verdict.selected && !verdict.search) return;
-    const status = this.#status(frame, path, raw);
-    if (status === undefined) return;
+    const status = this.#status(frame, path, name);
+    if (status === undefined) return undefined;
     const isDirectory = status.type === 'd';
-    if (isDirectory) verdict = this.#options.selector.child(frame.verdict, frame.path, name, true);
-    if (!verdict.selected && !(verdict.search && isDirectory)) return;
+    if (isDirectory) verdict = selector.child(frame.verdict, frame.path, name, true);
+    if (!verdict.selected && !(verdict.search && isDirectory)) return undefined;
     if (status.type === undefined) {
       this.#warn('unsupported-type', path, 'is of a type that cannot be stored');
-      return;
+      return undefined;
     }
-    const entry = new FilesystemEntry(path, status, frame.fd, raw);
-    if (verdict.selected) {
-      yield* this.#ancestors();
-      yield entry;
-    }
-    if (isDirectory) this.#enter(frame, entry, verdict, raw);
+    this.#verdict = verdict;
+    return new FilesystemEntry(path, status, frame.fd, name);
   }
 
-  #status(frame: Frame, path: ByteText, raw: Buffer): FileStatus | undefined {
+  #status(frame: Frame, path: ByteText, name: ByteText): FileStatus | undefined {
     try {
-      return statusAt(frame.fd, raw);
+      return statusOfName(frame.fd, name);
     } catch (error) {
       this.#passOwnTrouble(error, path);
       if (errnoName(error) === 'ENOENT') this.#warn('vanished', path, 'vanished during the backup');
@@ -138,13 +150,15 @@ export class FilesystemSource implements Source {
       if (frame.pending === undefined) continue;
       const entry = frame.pending;
       frame.pending = undefined;
+      this.#pendingFrames--;
       yield entry;
     }
   }
 
-  #enter(parent: Frame, entry: FilesystemEntry, verdict: Verdict, raw: Buffer): void {
+  #enter(parent: Frame, entry: FilesystemEntry, verdict: Verdict, name: ByteText): void {
     let fd = -1;
     try {
+      const raw = nameBytes(name);
       if (!this.#mayEnter(parent, entry, verdict, raw)) return;
       fd = openDirectory(parent.fd, raw);
       const names = this.#options.withoutOwnFiles(entry.status, sortedNames(fd));
@@ -155,6 +169,7 @@ export class FilesystemSource implements Source {
       const kept = this.#isCache(fd, names) && verdict.selected ? [CACHE_TAG] : names;
       const pending = verdict.selected ? undefined : entry;
       pending?.useOwnHandle(fd);
+      if (pending !== undefined) this.#pendingFrames++;
       this.#stack.push({
         path: entry.text,
         fd,
@@ -207,6 +222,7 @@ export class FilesystemSource implements Source {
 
   #leave(frame: Frame): void {
     this.#stack.pop();
+    if (frame.pending !== undefined) this.#pendingFrames--;
     const parent = this.#stack.at(-1);
     if (parent !== undefined && parent.fd < 0) this.#reopen(parent, frame);
     if (frame.fd >= 0) libc.close(frame.fd);
