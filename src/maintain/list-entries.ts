@@ -3,7 +3,7 @@ import { LbsError } from '../errors.ts';
 import type { Entry } from '../format/entry.ts';
 import { readMetadata } from '../metadata/metadata-log-reader.ts';
 import type { ReadOptions } from '../restore/restore-options.ts';
-import { normalisePath } from '../restore/select-paths.ts';
+import { normalisePath, pathsToFind } from '../restore/select-paths.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
 import { openSnapshot, resolveSnapshot } from '../snapshots/open-snapshot.ts';
 import { type BytePath, isTop, isWithin, showPath } from '../std/byte-path.ts';
@@ -30,6 +30,11 @@ export async function* entries(options: ListEntriesOptions): AsyncGenerator<Entr
   let found = wanted === undefined || isTop(wanted);
   const log = readMetadata(source, descriptor, {
     signal,
+    // Only our own descriptors have the SHA-256 of a checksums file, and a log in order.
+    only:
+      wanted === undefined || descriptor.checksumsSha256 === undefined
+        ? undefined
+        : pathsToFind([wanted]),
     onDamage: (message, { path }) =>
       report?.({
         type: 'damage',

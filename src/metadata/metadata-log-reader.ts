@@ -23,6 +23,7 @@ import { type Stanza, StanzaParser } from '../format/stanza.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
 import { type BytePath, showPath } from '../std/byte-path.ts';
 import { isDamage, MetadataObjects, type WantedObjects } from './metadata-objects.ts';
+import { LogNarrower, type LogTexts, type NarrowedLog } from './narrow-log.ts';
 
 /**
  * Objects within objects that are followed: root, metadata object, stretch of an older one. The
@@ -69,6 +70,11 @@ export type ReadMetadataOptions = {
   /** Objects kept from other snapshots of the same store; the caller closes it. */
   readonly objects?: MetadataObjects;
   readonly memory?: IncludeMemory;
+  /**
+   * Only these paths, what is below them and the directories above are needed: much of the rest
+   * is left out, though not all. Only for a log in the order of paths, as ours are.
+   */
+  readonly only?: readonly BytePath[] | undefined;
 };
 
 /**
@@ -84,6 +90,7 @@ export async function* readMetadata(
   const objects = options.objects ?? new MetadataObjects(source, { tmpdir, signal });
   try {
     const reader = new LogReader(objects, descriptor.dialect, options);
+    if (options.only !== undefined) await reader.narrow(descriptor.root, options.only);
     await reader.fetch(descriptor.root);
     let untilTurn = ENTRIES_PER_TURN;
     for (const entry of reader.entries(descriptor.root, 1)) {
@@ -103,6 +110,7 @@ class LogReader {
   readonly #options: ReadMetadataOptions;
   readonly #parser = new StanzaParser();
   #after: BytePath | undefined;
+  #narrowed: NarrowedLog = new Map();
 
   constructor(objects: MetadataObjects, dialect: SliceDialect, options: ReadMetadataOptions) {
     this.#objects = objects;
@@ -115,6 +123,30 @@ class LogReader {
     if (this.#options.signal?.aborted === true) {
       throw new LbsError('interrupted', 'interrupted while reading metadata');
     }
+  }
+
+  /** Leaves out what cannot hold any of `paths`, nor directories above them. */
+  async narrow(root: ObjectReference, paths: readonly BytePath[]): Promise<void> {
+    const texts: LogTexts = {
+      textOf: async (reference) => {
+        const wanted: WantedObjects = new Map();
+        this.#objects.want(reference, wanted);
+        await this.#objects.load(wanted);
+        return this.#textIfAny(reference)?.toString('latin1');
+      },
+      referenceOf: (line) => {
+        try {
+          return objectReference(line, this.#dialect);
+        } catch {
+          // Told of when its turn in the log comes.
+          return undefined;
+        }
+      },
+    };
+    const nameOf = (reference: ObjectReference) => this.#nameOf(reference);
+    const narrower = new LogNarrower(texts, paths, nameOf, LOG_DEPTH_MAX);
+    await narrower.narrow(root);
+    this.#narrowed = narrower.narrowed;
   }
 
   /** Fetches all objects that the log starting at `root` needs. */
@@ -138,16 +170,21 @@ class LogReader {
       yield top;
       return;
     }
-    let text: Buffer;
+    const text = this.#textIfAny(top);
+    if (text === undefined) return;
+    const narrowed = this.#narrowed.get(this.#nameOf(top));
+    for (const reference of narrowed ?? indirectReferences(text, this.#dialect)) {
+      yield* this.#referencesAt(reference, down - 1, depth + 1);
+    }
+  }
+
+  #textIfAny(reference: ObjectReference): Buffer | undefined {
     try {
-      text = this.#objects.get(top);
+      return this.#objects.get(reference);
     } catch (error) {
       // Told of when its turn in the log comes.
       if (!isDamage(error)) throw error;
-      return;
-    }
-    for (const reference of indirectReferences(text, this.#dialect)) {
-      yield* this.#referencesAt(reference, down - 1, depth + 1);
+      return undefined;
     }
   }
 
@@ -179,6 +216,11 @@ class LogReader {
       text = this.#objects.get(top).toString('latin1');
     } catch (error) {
       this.#damaged(error, undefined);
+      return;
+    }
+    const narrowed = this.#narrowed.get(this.#nameOf(top));
+    if (narrowed !== undefined) {
+      for (const reference of narrowed) yield* this.entries(reference, depth + 1);
       return;
     }
     for (let start = 0; start < text.length;) {

@@ -35,6 +35,7 @@ import { ContentRestorer } from './restore-contents.ts';
 import { type LedgerEntry, RestoreLedger, STATE, type State } from './restore-ledger.ts';
 import type { RestoreOptions, RestoreSummary } from './restore-options.ts';
 import type { RestoreStages } from './restore-stages.ts';
+import { pathsToFind } from './select-paths.ts';
 import { RestoreTally } from './restore-tally.ts';
 import { NEW_DIRECTORY_MODE } from './safe-target.ts';
 import { AttributeSetter } from './set-attributes.ts';
@@ -105,6 +106,7 @@ class RestoreRun {
     const { signal } = this.#options;
     const entries = readMetadata(source, snapshot.descriptor, {
       signal,
+      only: this.#isForeign ? undefined : pathsToFind(this.#options.paths ?? []),
       onDamage: (message, { path }) =>
         path === undefined ? tally.metadataDamage(message) : tally.damage(path, message),
     });

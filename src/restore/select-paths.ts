@@ -5,7 +5,7 @@
  * Called by plan-restore.ts once per entry, so the cost is the depth of the entry and not the
  * number of paths asked for. Names are compared as bytes (as Latin-1 text, which is one to one).
  */
-import { type BytePath, bytePath, componentsOf } from '../std/byte-path.ts';
+import { type BytePath, bytePath, componentsOf, isTop } from '../std/byte-path.ts';
 
 /** `selected`: asked for. `parent`: only a directory on the way to something asked for. */
 export type Role = 'selected' | 'parent';
@@ -24,6 +24,16 @@ export function normalisePath(path: Buffer): BytePath {
   const parts = componentsOf(path);
   if (parts.length === 0) return bytePath('.');
   return bytePath(Buffer.concat(parts.flatMap((part, at) => (at === 0 ? [part] : [SLASH, part]))));
+}
+
+/** More paths than this are not looked for one by one: then the whole log is read. */
+const FIND_PATHS_MAX = 100;
+
+/** What to look for in the metadata; undefined when (nearly) all of it is needed. */
+export function pathsToFind(paths: readonly Buffer[]): readonly BytePath[] | undefined {
+  const wanted = paths.map((path) => normalisePath(path));
+  const isAll = wanted.length === 0 || wanted.some((path) => isTop(path));
+  return isAll || wanted.length > FIND_PATHS_MAX ? undefined : wanted;
 }
 
 export class PathSelection {
