@@ -2,8 +2,9 @@
  * The content of one file: read, cut into blocks, each block stored or found.
  *
  * A file that changes while it is read is read again a few times; the last reading is then kept
- * as it is and said to be unstable. Holes are never read. Blocks are up to 1 MiB, cut at
- * multiples of 1 MiB of the file; those that are all zeros become `zero[n]`.
+ * as it is and said to be unstable. Holes are never read. A file of up to 1 MiB is one block,
+ * apart from its holes; a larger one is cut by its content (cut-points). Blocks that are all zeros
+ * become `zero[n]`.
  */
 import { createHash, hash, type Hash } from 'node:crypto';
 import type { Xattr } from '../format/entry.ts';
@@ -11,10 +12,13 @@ import type { FileStatus } from '../posix/file-status.ts';
 import type { FileStatusWord } from '../report.ts';
 import type { SourceContent, SourceEntry } from '../sources/source.ts';
 import { nowSeconds } from '../std/clock.ts';
+import type { BlockCutter } from './block-cutter.ts';
+import { CUT_BYTES_MAX } from './cut-points.ts';
 import type { Fields } from './entry-fields.ts';
 import type { BlockOutcome, BlockStore } from './store-block.ts';
 
-export const BLOCK_BYTES = 1024 * 1024;
+/** A file up to this size is read at once, and is one block. */
+export const BLOCK_BYTES = CUT_BYTES_MAX;
 /** How often a file that changes under us is read before what was read is kept. */
 const ATTEMPTS = 3;
 /** The longest zero[n]: old tools make the zeros in memory. */
@@ -48,6 +52,8 @@ export type ReadingTools = {
   readonly blocks: BlockStore;
   /** `BLOCK_BYTES` of memory, of this run alone: it is in use while others may run. */
   readonly block: Buffer;
+  /** For files larger than that. */
+  readonly cutter: BlockCutter;
   /** Lets signals and displays have their turn. */
   readonly breathe: () => Promise<void>;
 };
@@ -71,7 +77,7 @@ export async function storeContent(
 }
 
 async function readOnce(content: SourceContent, tools: ReadingTools): Promise<StoredContent> {
-  const { blocks, block, breathe } = tools;
+  const { blocks, block, cutter, breathe } = tools;
   const { sizeBytes } = content.status;
   const reading = new Reading(blocks, nowSeconds());
   for (const extent of content.extents()) {
@@ -79,19 +85,33 @@ async function readOnce(content: SourceContent, tools: ReadingTools): Promise<St
       await reading.addHole(extent.start, extent.length, breathe);
       continue;
     }
-    const end = extent.start + extent.length;
-    for (let at = extent.start; at < end;) {
-      const wanted = Math.min(end, (Math.floor(at / BLOCK_BYTES) + 1) * BLOCK_BYTES) - at;
-      const count = content.read(block, at, wanted);
-      const isWhole = count === sizeBytes;
-      if (count > 0) await reading.addData(block.subarray(0, count), isWhole);
-      at += count;
-      // Shorter than it was when opened: the status below will say so.
-      if (count < wanted) return reading.finish(content, false);
-      if (wanted === BLOCK_BYTES) await breathe();
+    const { start, length } = extent;
+    let count: number;
+    if (sizeBytes > BLOCK_BYTES) {
+      count = await addBlocks(reading, cutter.blocks(content, extent), breathe);
+    } else {
+      count = content.read(block, start, length);
+      if (count > 0) await reading.addData(block.subarray(0, count), count === sizeBytes);
     }
+    // Shorter than it was when opened: the status below will say so.
+    if (count < length) return reading.finish(content, false);
   }
   return reading.finish(content, content.isUnchanged());
+}
+
+/** Adds a stretch of a large file; how many bytes it had. */
+async function addBlocks(
+  reading: Reading,
+  blocks: Iterable<Buffer>,
+  breathe: () => Promise<void>,
+): Promise<number> {
+  let count = 0;
+  for (const block of blocks) {
+    await reading.addData(block, false);
+    count += block.length;
+    await breathe();
+  }
+  return count;
 }
 
 /** One reading of one file. */
@@ -176,14 +196,16 @@ class Reading {
 
   /**
    * Only the last block may be short without saying so: whoever plans a restore must know where
-   * each block goes before it reads any.
+   * each block goes before it reads any. Readers of sparse files take a length that is not said
+   * to end at a multiple of 1 MiB.
    */
   #dataText(): string {
     const last = this.#references.length - 1;
+    const isSparse = this.#holes.length > 0;
     return this.#references
       .map(({ text, length }, at) => {
-        const isPlain = at === last || length === BLOCK_BYTES || text.startsWith('zero');
-        return isPlain ? text : `${text}[0+${length}]`;
+        const isUsual = !isSparse && (at === last || length === BLOCK_BYTES);
+        return isUsual || text.startsWith('zero') ? text : `${text}[0+${length}]`;
       })
       .join('\n');
   }

@@ -12,6 +12,7 @@ import type { FileStatus } from '../posix/file-status.ts';
 import type { Report, SourceWarning } from '../report.ts';
 import { nowSeconds, randomFraction } from '../std/clock.ts';
 import type { ByteText } from '../std/byte-text.ts';
+import { BlockCutter } from './block-cutter.ts';
 import { type Fields, contentFields, contentText, stanzaText } from './entry-fields.ts';
 import type { SegmentUse } from './segment-use.ts';
 import type { BlockStore } from './store-block.ts';
@@ -97,7 +98,8 @@ export class EntryStore {
   constructor(stages: EntryStages) {
     this.#stages = stages;
     const { blocks, breathe } = stages;
-    this.#tools = { blocks, breathe, block: Buffer.allocUnsafeSlow(BLOCK_BYTES) };
+    const block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+    this.#tools = { blocks, breathe, block, cutter: new BlockCutter() };
   }
 
   warn(warning: SourceWarning): void {

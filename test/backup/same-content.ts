@@ -28,15 +28,19 @@ async function checkLatest(t: ExecutionContext, at: Places): Promise<void> {
 test('equal files and equal blocks of one run are stored once', async (t) => {
   const at = places(t);
   const block = pseudoRandom('block', 1024 * 1024);
+  const large = pseudoRandom('large', 8 * 1024 * 1024);
   makeFiles(at.tree, {
     one: block,
     two: block,
-    'dir/twice': Buffer.concat([block, block]),
-    'dir/tail': Buffer.concat([block, Buffer.from('tail')]),
+    'dir/large': large,
+    'dir/same': large,
+    'dir/tail': Buffer.concat([large, Buffer.from('tail')]),
     zeros: Buffer.alloc(5_000_000),
   });
   linkSync(join(at.tree, 'one'), join(at.tree, 'dir/link'));
-  t.is(await added(t, at, 1000), block.length + 4);
+  const cost = await added(t, at, 1000);
+  const tail = cost - block.length - large.length;
+  t.true(tail >= 4 && tail <= 1024 * 1024, `the last block of one file: ${tail}`);
   await checkLatest(t, at);
 });
 
