@@ -7,16 +7,21 @@ import { randomUUID } from 'node:crypto';
 const NS_PER_MS = 1_000_000n;
 const NS_PER_S = 1_000_000_000n;
 
-/** Nanoseconds since 1970, UTC; milliseconds are what the runtime gives, enough for our uses. */
-export function nowNs(): bigint {
+/** Seconds that the environment sets the clock to. */
+function frozenSeconds(): number | undefined {
   const frozen = process.env['LBS_TEST_CLOCK_S'];
-  if (frozen !== undefined && /^\d+$/.test(frozen)) return BigInt(frozen) * NS_PER_S;
-  return BigInt(Date.now()) * NS_PER_MS;
+  return frozen !== undefined && /^\d+$/.test(frozen) ? Number(frozen) : undefined;
 }
 
-/** Whole seconds since 1970, UTC. */
+/** Nanoseconds since 1970, UTC; milliseconds are what the runtime gives, enough for our uses. */
+export function nowNs(): bigint {
+  const frozen = frozenSeconds();
+  return frozen === undefined ? BigInt(Date.now()) * NS_PER_MS : BigInt(frozen) * NS_PER_S;
+}
+
+/** Whole seconds since 1970, UTC. Called for each file: no bigints. */
 export function nowSeconds(): number {
-  return Number(nowNs() / NS_PER_S);
+  return frozenSeconds() ?? Math.floor(Date.now() / 1000);
 }
 
 /** A new random segment name: a lower-case textual UUID. */
