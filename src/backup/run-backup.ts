@@ -149,7 +149,7 @@ class Run {
     this.#noteNewDatabase();
     const cacheFile = statCacheFile(localdb, options.scheme);
     const old = StatCacheReader.open(cacheFile);
-    const cache = dryRun ? undefined : new StatCacheWriter(cacheFile);
+    const cache = dryRun ? undefined : new StatCacheWriter(cacheFile, old);
     try {
       const summary = await this.#store(old, cache);
       this.#afterwards('what this one read is read again', () => cache?.commit());

@@ -44,6 +44,11 @@ export class LineReader {
     return bytes;
   }
 
+  /** Where in the file the next line begins. */
+  get position(): number {
+    return this.#at - (this.#size - this.#start);
+  }
+
   /** True when nothing is left. */
   isAtEnd(): boolean {
     return this.#start >= this.#size && this.#at >= this.#end;

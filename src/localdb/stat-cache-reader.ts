@@ -144,6 +144,7 @@ export class StatCacheReader {
   #beginGroup(): CacheGroup | undefined {
     if (this.#groups.isAtEnd()) return undefined;
     this.#isDamaged = true;
+    const start = this.#groups.position;
     const match = GROUP_LINE.exec(this.#groups.line() ?? '');
     const root = ROOT_LINE.exec(this.#roots.line() ?? '');
     const length = Number(match?.[3] ?? 0);
@@ -164,7 +165,24 @@ export class StatCacheReader {
       root: { object: root[1] ?? '', start: Number(root[2]), length: Number(root[3]) },
       bytes,
       crc,
+      start,
+      end: this.#groups.position,
     };
+  }
+
+  /** Bytes of the file as it is; fewer at its end, undefined when they cannot be read. */
+  stretch(start: number, length: number): Buffer | undefined {
+    const into = Buffer.allocUnsafeSlow(length);
+    let size = 0;
+    try {
+      for (let count = -1; count !== 0 && size < length; size += count) {
+        count = readSync(this.#fd, into, size, length - size, start + size);
+      }
+    } catch {
+      // What it is for can be done without it, or says so.
+      return undefined;
+    }
+    return into.subarray(0, size);
   }
 
   close(): void {

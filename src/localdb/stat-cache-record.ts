@@ -31,6 +31,9 @@ export type CacheGroup = {
   /** Its records, and their checksum as the file has it. */
   readonly bytes: Buffer;
   readonly crc: string;
+  /** Where its line begins in the file, and where its records end. */
+  readonly start: number;
+  readonly end: number;
 };
 
 /** Where the text of a stanza is stored. */

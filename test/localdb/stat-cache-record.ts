@@ -22,7 +22,15 @@ const FACTS = {
 
 function groupOf(text: string, of = object(1)) {
   const root = { object: object(9), start: 0, length: 90 };
-  return { object: of, isFlat: true, root, bytes: Buffer.from(text, 'latin1'), crc: '' };
+  return {
+    object: of,
+    isFlat: true,
+    root,
+    bytes: Buffer.from(text, 'latin1'),
+    crc: '',
+    start: 0,
+    end: 0,
+  };
 }
 
 /** The record that `text` begins with, in a group of object 1. */

@@ -6,8 +6,12 @@ import fc from 'fast-check';
 import test from 'ava';
 import { statCacheFile } from '../../src/localdb/stat-cache-place.ts';
 import { StatCacheReader } from '../../src/localdb/stat-cache-reader.ts';
-import { formatRecord } from '../../src/localdb/stat-cache-record.ts';
-import { type CachedAccount, StatCacheWriter } from '../../src/localdb/stat-cache-writer.ts';
+import { type CacheGroup, formatRecord } from '../../src/localdb/stat-cache-record.ts';
+import {
+  type CachedAccount,
+  type RootPlace,
+  StatCacheWriter,
+} from '../../src/localdb/stat-cache-writer.ts';
 import { asByteText, compareTexts } from '../../src/std/byte-text.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 
@@ -65,7 +69,21 @@ const crcOf = (text: string, before = '') =>
 const group = (number: number, kind: string, text: string) =>
   `@${object(number)} ${kind} ${text.length} ${crcOf(text, `${object(number)} ${kind}`)}\n${text}`;
 const GROUPS = `lbs stat cache 2\n${group(0, 'flat', FIRST)}${group(1, 'nested', SECOND)}`;
-const GOLDEN = `${GROUPS}${END}trailer ${String(GROUPS.length).padStart(16, '0')} ${crcOf(END)}\n`;
+const cacheText = (groups: string, end: string) =>
+  `${groups}${end}trailer ${String(groups.length).padStart(16, '0')} ${crcOf(end)}\n`;
+const GOLDEN = cacheText(GROUPS, END);
+
+const ACCOUNTS: readonly CachedAccount[] = [
+  { kind: 'u', id: 0, name: 'root' },
+  { kind: 'g', id: 5, name: 'tty group' },
+  { kind: 'u', id: 4711, name: undefined },
+];
+const PLACES: readonly RootPlace[] = [
+  { object: object(2), start: 0, length: 90 },
+  { object: object(3), start: 90, length: 91 },
+];
+
+const OTHER = formatRecord(record('z', 0), record('z', 0).stanza, object(0));
 
 /** Two groups, the second nested. */
 function writeExample(file: string): void {
@@ -77,15 +95,7 @@ function writeExample(file: string): void {
     bytesOf(records.map((each) => formatRecord(each, each.stanza, of)));
   writer.addGroup(object(0), true, text(first, object(0)));
   writer.addGroup(object(1), false, text(second, object(1)));
-  const accounts: CachedAccount[] = [
-    { kind: 'u', id: 0, name: 'root' },
-    { kind: 'g', id: 5, name: 'tty group' },
-    { kind: 'u', id: 4711, name: undefined },
-  ];
-  writer.finish(object(3), accounts, [
-    { object: object(2), start: 0, length: 90 },
-    { object: object(3), start: 90, length: 91 },
-  ]);
+  writer.finish(object(3), ACCOUNTS, PLACES);
   writer.commit();
 }
 
@@ -198,6 +208,17 @@ test('a cache larger than its buffers comes back, and so does a huge record', (t
   }
   t.true(reader?.isConsumed());
   reader?.close();
+  // The next run keeps it all, and adds a group.
+  const old = StatCacheReader.open(file);
+  const kept = old?.find(asByteText('f000000'))?.group;
+  const next = new StatCacheWriter(file, old);
+  if (kept !== undefined) next.addKept(kept);
+  next.addGroup(object(0), true, Buffer.from(OTHER));
+  next.finish(object(1), [], []);
+  next.commit();
+  old?.close();
+  const groups = `lbs stat cache 2\n${group(0, 'flat', records.join(''))}${group(0, 'flat', OTHER)}`;
+  t.true(readFileSync(file, 'latin1') === cacheText(groups, `root ${object(1)}\naccounts 0\n`));
 });
 
 test('a cache that is cut off anywhere is as good as none', (t) => {
@@ -264,6 +285,64 @@ test('a place where no file can be made is an error of ours', (t) => {
   const file = join(tempDir(t), 'no', 'such', 'directory');
   t.throws(() => new StatCacheWriter(file), { code: 'io' });
 });
+
+/** What a run with the example as its old cache may write, and what must be in the file then. */
+const NEXT_RUNS: readonly (readonly [
+  what: string,
+  write: (writer: StatCacheWriter, groups: readonly CacheGroup[]) => void,
+  text: string,
+])[] = [
+  ['all is kept', (writer, groups) => {
+    for (const group of groups) writer.addKept(group);
+    writer.finish(object(3), ACCOUNTS, PLACES);
+  }, GOLDEN],
+  ['an account has gone', (writer, groups) => {
+    for (const group of groups) writer.addKept(group);
+    writer.finish(object(3), ACCOUNTS.slice(0, 2), PLACES);
+  }, cacheText(GROUPS, END.replace('accounts 3', 'accounts 2').replace('account u4711\n', ''))],
+  ['the last group has gone', (writer, groups) => {
+    for (const group of groups.slice(0, 1)) writer.addKept(group);
+    writer.finish(object(3), ACCOUNTS, PLACES.slice(0, 1));
+  }, cacheText(GROUPS.slice(0, GROUPS.indexOf(`@${object(1)}`)), END.replace(`${object(3)}[90+91]\n`, ''))],
+  ['the first group has gone', (writer, groups) => {
+    for (const group of groups.slice(1)) writer.addKept(group);
+    writer.finish(object(3), ACCOUNTS, PLACES);
+  }, cacheText(`lbs stat cache 2\n${group(1, 'nested', SECOND)}`, END)],
+  ['the last group is another', (writer, groups) => {
+    for (const group of groups.slice(0, 1)) writer.addKept(group);
+    writer.addGroup(object(0), true, Buffer.from(OTHER));
+    writer.finish(object(3), ACCOUNTS, PLACES);
+  }, cacheText(`lbs stat cache 2\n${group(0, 'flat', FIRST)}${group(0, 'flat', OTHER)}`, END)],
+  ['a group came before', (writer, groups) => {
+    writer.addGroup(object(0), true, Buffer.from(OTHER));
+    for (const group of groups) writer.addKept(group);
+    writer.finish(object(3), ACCOUNTS, PLACES);
+  }, cacheText(GROUPS.replace('@', `${group(0, 'flat', OTHER)}@`), END)],
+  ['nothing is left', (writer) => {
+    writer.finish(object(3), [], []);
+  }, cacheText('lbs stat cache 2\n', `root ${object(3)}\naccounts 0\n`)],
+]; // prettier-ignore
+
+for (const [what, write, text] of NEXT_RUNS) {
+  test(`the cache of the next run is right where ${what}`, (t) => {
+    const file = join(tempDir(t), 'cache');
+    writeExample(file);
+    writeFileSync(`${file}.new`, 'of a run that was killed');
+    const { ino } = statSync(file);
+    const old = StatCacheReader.open(file);
+    const groups = ['.', 'b'].flatMap((path) => old?.find(asByteText(path))?.group ?? []);
+    t.is(groups.length, 2);
+    const writer = new StatCacheWriter(file, old);
+    write(writer, groups);
+    t.is(readFileSync(file, 'latin1'), GOLDEN, 'not before it is committed');
+    writer.commit();
+    writer.discard();
+    t.is(readFileSync(file, 'latin1'), text);
+    t.is(statSync(file).ino === ino, text === GOLDEN, 'only what changed is written');
+    t.false(existsSync(`${file}.new`));
+    old?.close();
+  });
+}
 
 test('each scheme has its own file', (t) => {
   t.is(statCacheFile('/x', undefined), '/x/lbs-statcache');

@@ -28,7 +28,7 @@ function recordWith(line: string): CacheRecord {
   const facts = { text: asByteText('x'), statusLine: line, xattrs: '', content: '' };
   const bytes = Buffer.from(formatRecord(facts, { object: 'o', start: 1, length: 2 }, 'o'));
   const root = { object: 'r', start: 0, length: 1 };
-  const group = { object: 'o', isFlat: true, root, bytes, crc: '' };
+  const group = { object: 'o', isFlat: true, root, bytes, crc: '', start: 0, end: 0 };
   return new CacheRecord(group, 0, { path: 0, status: 2 });
 }
 
