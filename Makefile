@@ -15,7 +15,8 @@ FORMATTED := src test .oxlintrc.json package.json tsconfig.json
 INSTALLED := node_modules/.package-lock.json
 BUILT := dist/.built
 
-.PHONY: all backup test check lint format format-check man-lint type-check test-slow install clean
+.PHONY: all backup test check lint format format-check man-lint type-check test-slow bench \
+	bench-quick install clean
 
 all: $(BUILT)
 
@@ -61,9 +62,16 @@ format-check: $(INSTALLED)
 man-lint:
 	mandoc -T lint -W warning man/*.[157]
 
-# Take long or much room: run by hand, not by CI. Targets for measurements (bench) belong here too.
+# Take long or much room: run by hand, not by CI.
 test-slow: $(BUILT)
 	@node test/helpers/run-tests.ts --config test/slow/ava.config.js
+
+# Measures lbs beside other programs (test/bench/README.md); `quick` in less than three minutes.
+bench: $(BUILT)
+	@node test/bench/main.ts
+
+bench-quick: $(BUILT)
+	@node test/bench/main.ts --quick
 
 install: $(BUILT)
 	npm install --global --no-audit --no-fund --loglevel=error .
