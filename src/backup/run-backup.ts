@@ -15,6 +15,7 @@
  */
 import { hash } from 'node:crypto';
 import { hostname } from 'node:os';
+import { formatObjectName } from '../format/reference.ts';
 import { checkScheme, parseSnapshotFile } from '../format/snapshot-name.ts';
 import { LbsError } from '../errors.ts';
 import { BlockIndex } from '../localdb/block-index.ts';
@@ -27,7 +28,7 @@ import { StatCacheWriter } from '../localdb/stat-cache-writer.ts';
 import { MetadataLogWriter } from '../metadata/metadata-log-writer.ts';
 import { type Report, silentReport } from '../report.ts';
 import { type Filter, chooseFilter } from '../segments/filter.ts';
-import { SegmentWriter } from '../segments/segment-writer.ts';
+import { type AddedObject, SegmentWriter } from '../segments/segment-writer.ts';
 import { publishSnapshot } from '../snapshots/publish-snapshot.ts';
 import { type NamedPaths, resolveNamedPaths } from '../sources/filesystem/named-paths.ts';
 import { FilesystemSource } from '../sources/filesystem/scan.ts';
@@ -350,12 +351,15 @@ class Run {
 /** What the run needs of a segment writer. */
 type SegmentSink = Pick<SegmentWriter, 'add' | 'room' | 'close' | 'abandon'>;
 
+const NO_SEGMENT = '00000000-0000-0000-0000-000000000000';
+
 /** Segments of a dry run: every object gets a place, and nothing is stored. */
 class DryRunSegments implements SegmentSink {
   #objects = 0;
 
-  add(): { segment: string; object: number } {
-    return { segment: '00000000-0000-0000-0000-000000000000', object: this.#objects++ };
+  add(): AddedObject {
+    const object = this.#objects++;
+    return { segment: NO_SEGMENT, object, name: formatObjectName(NO_SEGMENT, object) };
   }
 
   room(): undefined {

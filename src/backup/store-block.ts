@@ -60,10 +60,10 @@ export class BlockStore {
     data: Buffer,
     { sha256, age }: { sha256: string; age: number | undefined },
   ): string {
-    const place = this.#segments.add(group, data, { sha256, sizeBytes: data.length, age });
-    this.#use.addNew(place.segment);
-    this.#use.mark(place.segment, place.object);
-    this.#index.addPending(sha256, data.length, place);
-    return formatObjectName(place.segment, place.object);
+    const added = this.#segments.add(group, data);
+    this.#use.addNew(added.segment);
+    this.#use.mark(added.segment, added.object);
+    this.#index.addPending(sha256, data.length, added, age);
+    return added.name;
   }
 }

@@ -5,14 +5,14 @@
  * the store (`addSegment`, one transaction each); blocks of segments on their way there are in
  * `pending`, so that equal files of one run are stored once. Table: lbs-localdb(5).
  */
+import { LbsError } from '../errors.ts';
 import { KeyFilter } from './key-filter.ts';
+import { type BlockPlace, PendingBlocks, type PendingSegment } from './pending-blocks.ts';
 import type { OpenDatabase } from './open-localdb.ts';
 import { databaseError } from './open-localdb.ts';
 
 /** Objects per segment that the row numbers have room for. */
 export const OBJECTS_PER_SEGMENT_MAX = 2 ** 24;
-
-export type BlockPlace = { readonly segment: string; readonly object: number };
 
 /** What is known of a block's content. */
 export type KnownBlock =
@@ -20,17 +20,7 @@ export type KnownBlock =
   /** Stored, but not to be used again: store it anew in `group`, keeping its age. */
   | { readonly kind: 'expired'; readonly group: number; readonly age: number };
 
-/**
- * One object of a segment that has become durable. Digests are hex text, as stanzas have them:
- * a Buffer for each of some ten thousand blocks on their way cost more than the blocks' rows.
- */
-export type IndexedObject = {
-  readonly sha256: string;
-  readonly sizeBytes: number;
-  /** When its content was first stored, if that was before this segment. */
-  readonly age: number | undefined;
-};
-
+/** A segment that has become durable; its objects were told of by `addPending`. */
 export type NewSegment = {
   readonly name: string;
   readonly group: string;
@@ -39,7 +29,8 @@ export type NewSegment = {
   readonly sha256: Buffer;
   readonly storedBytes: number;
   readonly created: number;
-  readonly objects: readonly IndexedObject[];
+  /** How many objects it has. */
+  readonly objects: number;
 };
 
 /** A row of a segment. */
@@ -63,18 +54,22 @@ type BlockRow = {
 
 type SegmentFacts = { readonly name: string; readonly created: number };
 
-const KEY_DIGITS = 12;
+const KEY_BYTES = 6;
 /** A query takes as long as reading this many keys: after so many the filter has paid for itself. */
 const KEYS_PER_QUERY = 10;
 
-/** First 48 bits of a digest. */
+/** First 48 bits of a hex digest. */
 function keyOf(sha256: string): number {
-  return Number.parseInt(sha256.slice(0, KEY_DIGITS), 16);
+  return Number.parseInt(sha256.slice(0, 2 * KEY_BYTES), 16);
+}
+
+function keyOfBytes(sha256: Buffer): number {
+  return sha256.readUIntBE(0, KEY_BYTES);
 }
 
 export class BlockIndex {
   readonly #open: OpenDatabase;
-  readonly #pending = new Map<string, { place: BlockPlace; sizeBytes: number }>();
+  readonly #pending = new PendingBlocks();
   readonly #facts = new Map<number, SegmentFacts>();
   readonly #statements;
   /** Undefined until looking blocks up has cost as much as reading all keys. */
@@ -120,9 +115,9 @@ export class BlockIndex {
     sizeBytes: number,
     isUsable: (segment: string) => boolean,
   ): KnownBlock | undefined {
-    const pending = this.#pending.get(sha256);
-    if (pending?.sizeBytes === sizeBytes) return { kind: 'stored', place: pending.place };
     const key = keyOf(sha256);
+    const place = this.#pending.find(key, sha256, sizeBytes);
+    if (place !== undefined) return { kind: 'stored', place };
     if (!this.#mayHave(key)) return undefined;
     let expired: KnownBlock | undefined;
     for (const row of this.#rows(key)) {
@@ -179,48 +174,52 @@ export class BlockIndex {
     }
   }
 
-  /** Remembers a block that was just put into an open segment. */
-  addPending(sha256: string, sizeBytes: number, place: BlockPlace): void {
-    this.#pending.set(sha256, { place, sizeBytes });
+  /**
+   * Remembers a block that was just put into an open segment; `age` is when its content was first
+   * stored, if that was before.
+   */
+  addPending(sha256: string, sizeBytes: number, place: BlockPlace, age?: number): void {
+    this.#pending.add(keyOf(sha256), place, { sha256, sizeBytes, age });
   }
 
   /** One transaction: the segment and its objects. Call only when it is durable in the store. */
   addSegment(segment: NewSegment): void {
-    const rawBytes = segment.objects.reduce((sum, object) => sum + object.sizeBytes, 0);
-    const work = this.#open.db.transaction(() => {
-      const { lastInsertRowid } = this.#statements.addSegment.run(
-        segment.name,
-        segment.group,
-        segment.file,
-        segment.sha1,
-        segment.sha256,
-        rawBytes,
-        segment.storedBytes,
-        segment.objects.length,
-        segment.created,
-      );
-      const first = Number(lastInsertRowid) * OBJECTS_PER_SEGMENT_MAX;
-      segment.objects.forEach(({ sha256, sizeBytes, age }, object) => {
-        this.#statements.addBlock.run(
-          first + object,
-          keyOf(sha256),
-          Buffer.from(sha256, 'hex'),
-          sizeBytes,
-          age ?? null,
-        );
-      });
-    });
+    const objects = this.#pending.of(segment.name);
+    if (objects?.length !== segment.objects) {
+      throw new LbsError('internal', `a segment of ${segment.objects} objects has other ones`);
+    }
     try {
-      work.immediate();
+      this.#open.db.transaction(() => this.#insert(segment, objects)).immediate();
     } catch (error) {
       throw databaseError(this.#open.file, 'write', error);
     }
-    this.#keys += segment.objects.length;
-    for (const { sha256 } of segment.objects) {
-      this.#filter?.add(keyOf(sha256));
-      this.#pending.delete(sha256);
+    this.#keys += objects.length;
+    for (let object = 0; object < objects.length; object++) {
+      this.#filter?.add(keyOfBytes(objects.digest(object)));
     }
+    this.#pending.forget(objects, keyOfBytes);
     if (this.#filter?.isFull === true) this.#filter = this.#newFilter();
+  }
+
+  #insert(segment: NewSegment, objects: PendingSegment): void {
+    const { lastInsertRowid } = this.#statements.addSegment.run(
+      segment.name,
+      segment.group,
+      segment.file,
+      segment.sha1,
+      segment.sha256,
+      objects.rawBytes,
+      segment.storedBytes,
+      objects.length,
+      segment.created,
+    );
+    const first = Number(lastInsertRowid) * OBJECTS_PER_SEGMENT_MAX;
+    for (let object = 0; object < objects.length; object++) {
+      const digest = objects.digest(object);
+      const age = objects.age(object) ?? null;
+      const size = objects.sizeBytes(object);
+      this.#statements.addBlock.run(first + object, keyOfBytes(digest), digest, size, age);
+    }
   }
 
   /** The row of a segment, if this database knows it. */

@@ -28,19 +28,12 @@ const RAW_PER_TARGET_MAX = 128;
 const COMMAND_RAW_BYTES_MAX = 32 * 1024 * 1024;
 /** Size of the independently compressed pieces; see codec-sink.ts. */
 const PIECE_BYTES = 2 * 1024 * 1024;
-/** Objects in one segment. Each is remembered (some 300 bytes) until its segment is durable, and
+/** Objects in one segment. Each is remembered (some 100 bytes) until its segment is durable, and
  * a segment of the tiniest files would otherwise hold a million. */
 const OBJECTS_MAX = 1 << 14;
 const FIRST_RATIO_GUESS = 0.5;
 /** With less than this free, a filter that failed did so for want of space. */
 const FULL_BYTES = 128 * 1024;
-
-export type StoredObject = {
-  /** Hex. */
-  readonly sha256: string;
-  readonly sizeBytes: number;
-  readonly age: number | undefined;
-};
 
 /** A segment that is durable in the store. */
 export type StoredSegment = {
@@ -51,7 +44,8 @@ export type StoredSegment = {
   readonly sha256: Buffer;
   readonly storedBytes: number;
   readonly created: number;
-  readonly objects: readonly StoredObject[];
+  /** How many objects it has. */
+  readonly objects: number;
 };
 
 export type SegmentWriterOptions = {
@@ -64,13 +58,22 @@ export type SegmentWriterOptions = {
   readonly note: (message: string) => void;
 };
 
+/** Where an object went. */
+export type AddedObject = {
+  readonly segment: string;
+  /** Its number in the segment. */
+  readonly object: number;
+  /** `segment/object`, as references have it. */
+  readonly name: string;
+};
+
 type OpenSegment = {
   readonly name: string;
   readonly group: string;
   readonly created: number;
   readonly staged: StagedFile;
   readonly sink: FilterSink;
-  readonly objects: StoredObject[];
+  objects: number;
   rawBytes: number;
   /** Digest of the tar bytes, while it may be the segment that is read back. */
   readonly rawDigest: Hash | undefined;
@@ -110,19 +113,18 @@ export class SegmentWriter {
    * Ask for `room` before.
    * @throws {LbsError} whatever an earlier segment of this run failed with
    */
-  add(group: string, data: Buffer, object: StoredObject): { segment: string; object: number } {
+  add(group: string, data: Buffer): AddedObject {
     this.#check();
     const segment = this.#open.get(group) ?? this.#begin(group);
-    const number = segment.objects.length;
-    const name = formatObjectName(segment.name, number);
+    const object = segment.objects++;
+    const name = formatObjectName(segment.name, object);
     writeTarHeader(this.#header, name, data.length, segment.created);
     this.#write(segment, this.#header);
     this.#write(segment, data);
     const over = data.length % TAR_RECORD_BYTES;
     if (over > 0) this.#write(segment, ZEROS.subarray(0, TAR_RECORD_BYTES - over));
-    segment.objects.push(object);
     if (this.#isFull(segment)) this.#end(segment);
-    return { segment: segment.name, object: number };
+    return { segment: segment.name, object, name };
   }
 
   /**
@@ -155,7 +157,7 @@ export class SegmentWriter {
         this.#pool === undefined
           ? new CommandSink(this.#context, staged.fd)
           : new CodecSink(staged.fd, this.#pool),
-      objects: [],
+      objects: 0,
       rawBytes: 0,
       rawDigest: this.#proof === undefined ? createHash('sha256') : undefined,
     };
@@ -170,7 +172,7 @@ export class SegmentWriter {
     return (
       segment.sink.estimatedBytes() >= targetBytes ||
       segment.rawBytes >= rawMax ||
-      segment.objects.length >= OBJECTS_MAX
+      segment.objects >= OBJECTS_MAX
     );
   }
 
@@ -218,7 +220,7 @@ export class SegmentWriter {
     const file = { fd, sizeBytes, close: () => closeSync(fd) };
     try {
       const expected = segment.rawDigest?.digest() ?? Buffer.alloc(0);
-      const objects = segment.objects.length;
+      const { objects } = segment;
       await proveReadable(file, { filter, unfilters, expected, objects, note });
     } finally {
       file.close();
