@@ -194,7 +194,7 @@ class Run {
       blocks,
       use,
       metadata,
-      find: (text) => old?.find(text),
+      find: (directory, name) => old?.find(directory, name),
       rules: { use, accounts, fullMetadata, canUseMetadata: (object) => reuse.canUse(object) },
       rereadPercent: options.rebuildStatcache === true ? 100 : (options.rereadPercent ?? 0),
       report,

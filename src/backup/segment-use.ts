@@ -24,6 +24,8 @@ type Use = {
   isUsed: boolean;
 };
 
+type UsedObject = { readonly use: Use; readonly object: number };
+
 const FIRST_BITS_BYTES = 16;
 
 /** A segment that the database offers but the store does not have as it should be. */
@@ -36,6 +38,8 @@ export class SegmentUse {
   readonly #lost: (lost: LostSegment) => void;
   readonly #names = new RepeatedText();
   #last: { readonly name: string; readonly use: Use } | undefined;
+  #record: CacheRecord | undefined;
+  #content: readonly UsedObject[] = [];
 
   constructor(index: BlockIndex, store: Store, lost: (lost: LostSegment) => void) {
     this.#index = index;
@@ -56,24 +60,32 @@ export class SegmentUse {
   }
 
   /** True when all objects that the content of `record` refers to may be referred to. */
-  isContentUsable({ group: { bytes }, contentAt, contentEnd }: CacheRecord): boolean {
-    let at = firstReference(bytes, contentAt, contentEnd);
-    for (; at >= 0; at = nextReference(bytes, at, contentEnd)) {
-      if (!isObjectReference(bytes, at)) continue;
-      const use = this.#named(bytes, at);
-      if (!use.isUsable) return false;
-      if (!use.hasExpired || use.id === undefined) continue;
-      if (!this.#index.isUsable(use.id, objectNumber(bytes, at))) return false;
-    }
-    return true;
+  isContentUsable(record: CacheRecord): boolean {
+    return this.#contentOf(record).every(
+      ({ use, object }) =>
+        use.isUsable &&
+        (!use.hasExpired || use.id === undefined || this.#index.isUsable(use.id, object)),
+    );
   }
 
   /** Marks all objects that the content of `record` refers to. */
-  markContent({ group: { bytes }, contentAt, contentEnd }: CacheRecord): void {
-    let at = firstReference(bytes, contentAt, contentEnd);
-    for (; at >= 0; at = nextReference(bytes, at, contentEnd)) {
-      if (isObjectReference(bytes, at)) setBit(this.#named(bytes, at), objectNumber(bytes, at));
+  markContent(record: CacheRecord): void {
+    for (const { use, object } of this.#contentOf(record)) setBit(use, object);
+  }
+
+  /** What the content refers to; asked for twice of each unchanged file. */
+  #contentOf(record: CacheRecord): readonly UsedObject[] {
+    if (this.#record === record) return this.#content;
+    const { bytes } = record.group;
+    const found: UsedObject[] = [];
+    let at = firstReference(bytes, record.contentAt, record.contentEnd);
+    for (; at >= 0; at = nextReference(bytes, at, record.contentEnd)) {
+      if (!isObjectReference(bytes, at)) continue;
+      found.push({ use: this.#named(bytes, at), object: objectNumber(bytes, at) });
     }
+    this.#record = record;
+    this.#content = found;
+    return found;
   }
 
   /** A segment that this run is writing: always usable. */

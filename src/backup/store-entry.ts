@@ -48,7 +48,7 @@ export type EntryStages = {
   readonly blocks: BlockStore;
   readonly use: SegmentUse;
   readonly metadata: MetadataLogWriter;
-  readonly find: (text: ByteText) => CacheRecord | undefined;
+  readonly find: (directory: ByteText, name: ByteText) => CacheRecord | undefined;
   readonly rules: SavingRules;
   /** Read every file, or this percentage of the unchanged ones, again. */
   readonly rereadPercent: number;
@@ -115,7 +115,7 @@ export class EntryStore {
   add(entry: SourceEntry): Promise<void> | undefined {
     const { find, metadata, rules, use } = this.#stages;
     const { status } = entry;
-    const record = find(entry.text);
+    const record = find(entry.directory, entry.name);
     const saving = savingFor(record, this.#line.set(status), status, rules);
     const isFile = status.type === 'f';
     const isToRead = isFile && (saving === 'none' || this.#isDrawn());

@@ -10,9 +10,16 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { errnoName } from '../errors.ts';
 import { uriUnescape } from '../format/uri-escape.ts';
-import type { ByteText } from '../std/byte-text.ts';
+import { type ByteText, joinText } from '../std/byte-text.ts';
 import { LineReader } from './line-reader.ts';
-import { type CacheGroup, CacheRecord, compareEscaped, recordEnd } from './stat-cache-record.ts';
+import {
+  type CacheGroup,
+  CacheRecord,
+  EscapedDirectory,
+  compareEscaped,
+  compareRest,
+  recordEnd,
+} from './stat-cache-record.ts';
 
 export const CACHE_MAGIC = 'lbs stat cache 2';
 /** `trailer `, 16 digits, a blank, 8 hex digits, newline: where the end begins, and its CRC. */
@@ -50,6 +57,8 @@ export class StatCacheReader {
   #at = 0;
   #indexInGroup = 0;
   #groupsSeen = 0;
+  /** That of the last record that was found. */
+  #directory: EscapedDirectory | undefined;
   #atEnd = false;
   /** Ended by something that makes no sense. */
   #isDamaged = false;
@@ -88,15 +97,26 @@ export class StatCacheReader {
     return undefined;
   }
 
-  /** The record of `text`, skipping those before it. Ask in path order. */
-  find(text: ByteText): CacheRecord | undefined {
+  /** The record of `name` in a directory, skipping those before it. Ask in path order. */
+  find(directory: ByteText, name: ByteText): CacheRecord | undefined {
     for (let group = this.#present(); group !== undefined; group = this.#present()) {
-      const order = compareEscaped(group.bytes, this.#at, text);
+      const order = this.#compare(group, directory, name);
       if (order > 0) return undefined;
       if (order === 0) return this.#take(group);
       this.#skipTo(recordEnd(group.bytes, this.#at));
     }
     return undefined;
+  }
+
+  /** Compares the path of the next record with another. */
+  #compare({ bytes }: CacheGroup, directory: ByteText, name: ByteText): number {
+    const nameAt = this.#directory?.nameAt(directory, bytes, this.#at) ?? -1;
+    if (nameAt >= 0) return compareRest(bytes, nameAt, name);
+    const order = compareEscaped(bytes, this.#at, joinText(directory, name));
+    if (order === 0 && directory !== '.') {
+      this.#directory = new EscapedDirectory(directory, bytes, this.#at);
+    }
+    return order;
   }
 
   /** Groups begun so far. */

@@ -201,8 +201,11 @@ function lineEnd(bytes: Buffer, at: number): number {
  * which is at `at` or behind; -1 without one.
  */
 export function recordEnd(bytes: Buffer, at: number): number {
-  for (let end = at; end < bytes.length; end++) {
-    if (bytes[end] === NEWLINE && bytes[end + 1] === NEWLINE) return end + 1;
+  // Of two newlines that follow each other one is met in steps of two.
+  for (let end = at + 1; end < bytes.length; end += 2) {
+    if (bytes[end] !== NEWLINE) continue;
+    if (bytes[end - 1] === NEWLINE) return end;
+    if (bytes[end + 1] === NEWLINE) return end + 1;
   }
   return -1;
 }
@@ -233,6 +236,11 @@ function hexValue(byte: number): number {
 export function compareEscaped(bytes: Buffer, start: number, text: ByteText): number {
   const isTop = bytes[start] === DOT && bytes[start + 1] === NEWLINE;
   if (isTop || text === '.') return isTop && text === '.' ? 0 : isTop ? -1 : 1;
+  return compareRest(bytes, start, text);
+}
+
+/** The same for paths that agree up to here. */
+export function compareRest(bytes: Buffer, start: number, text: ByteText): number {
   let at = start;
   for (let next = 0; next < text.length; next++) {
     const right = text.charCodeAt(next);
@@ -249,4 +257,34 @@ export function compareEscaped(bytes: Buffer, start: number, text: ByteText): nu
     return left - right;
   }
   return bytes[at] === NEWLINE ? 0 : 1;
+}
+
+/** The escaped directory, with its slash, that the paths of a stretch of records begin with. */
+export class EscapedDirectory {
+  readonly #bytes: Buffer;
+  readonly #path: ByteText;
+  readonly #start: number;
+  readonly #length: number;
+
+  /** Takes the path of a directory, and where that of something in it begins in `bytes`. */
+  constructor(path: ByteText, bytes: Buffer, start: number) {
+    const end = bytes.indexOf(NEWLINE, start);
+    this.#path = path;
+    this.#bytes = bytes;
+    this.#start = start;
+    this.#length = bytes.lastIndexOf(SLASH, end) + 1 - start;
+  }
+
+  /**
+   * Where the name begins if the path at `at` begins with this very directory, which `path` names;
+   * else -1. Comparing bytes with bytes takes a third of comparing them with text.
+   */
+  nameAt(path: ByteText, bytes: Buffer, at: number): number {
+    if (path !== this.#path || bytes !== this.#bytes) return -1;
+    const end = at + this.#length;
+    for (let next = at, same = this.#start; next < end; next++, same++) {
+      if (bytes[next] !== bytes[same]) return -1;
+    }
+    return end;
+  }
 }

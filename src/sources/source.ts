@@ -53,6 +53,9 @@ export interface SourceContent {
 export interface SourceEntry {
   /** Path in the snapshot as byte text; `.` is the top. */
   readonly text: ByteText;
+  /** Path of the directory that holds it, and its name there; both are `.` for the top. */
+  readonly directory: ByteText;
+  readonly name: ByteText;
   readonly path: BytePath;
   readonly status: FileStatus;
   /** Target of a symbolic link. @throws {SourceTrouble} */

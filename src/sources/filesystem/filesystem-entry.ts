@@ -4,7 +4,7 @@ import type { Xattr } from '../../format/entry.ts';
 import * as libc from '../../posix/libc.ts';
 import type { FileStatus } from '../../posix/file-status.ts';
 import { type BytePath, showPath } from '../../std/byte-path.ts';
-import { type ByteText, asByteText, toBytePath } from '../../std/byte-text.ts';
+import { type ByteText, asByteText, joinText, toBytePath } from '../../std/byte-text.ts';
 import { type SourceContent, type SourceEntry, SourceTrouble } from '../source.ts';
 import { passOwnTrouble } from './entry-trouble.ts';
 import { openContent } from './open-content.ts';
@@ -19,19 +19,25 @@ export function nameBytes(name: ByteText): Buffer {
 const ITSELF = asByteText('.');
 
 export class FilesystemEntry implements SourceEntry {
-  readonly text: ByteText;
+  readonly directory: ByteText;
+  readonly name: ByteText;
   readonly status: FileStatus;
-  /** The directory that holds it, and its name there. */
+  /** The open directory that holds it; itself when it has its own handle. */
   #dir: number;
-  #name: ByteText;
+  #hasOwnHandle = false;
   #xattrs: Xattr[] | undefined;
   #trouble: SourceTrouble | undefined;
 
-  constructor(text: ByteText, status: FileStatus, dir: number, name: ByteText) {
-    this.text = text;
+  /** Takes the path and the handle of the directory that holds it. */
+  constructor(parent: { path: ByteText; fd: number }, name: ByteText, status: FileStatus) {
+    this.directory = parent.path;
+    this.name = name;
     this.status = status;
-    this.#dir = dir;
-    this.#name = name;
+    this.#dir = parent.fd;
+  }
+
+  get text(): ByteText {
+    return joinText(this.directory, this.name);
   }
 
   get path(): BytePath {
@@ -41,7 +47,7 @@ export class FilesystemEntry implements SourceEntry {
   /** A directory that waits to be yielded: its parent's handle may be closed by then. */
   useOwnHandle(fd: number): void {
     this.#dir = fd;
-    this.#name = ITSELF;
+    this.#hasOwnHandle = true;
   }
 
   /** Reads now what will be asked later, since its handle is to be closed. */
@@ -54,20 +60,25 @@ export class FilesystemEntry implements SourceEntry {
     }
   }
 
+  /** Its name in the open directory. */
+  get #nameThere(): ByteText {
+    return this.#hasOwnHandle ? ITSELF : this.name;
+  }
+
   linkTarget(): Buffer {
-    return this.#reading(() => libc.readLinkAt(this.#dir, nameBytes(this.#name)));
+    return this.#reading(() => libc.readLinkAt(this.#dir, nameBytes(this.#nameThere)));
   }
 
   xattrs(): Xattr[] {
     if (this.#trouble !== undefined) throw this.#trouble;
     if (this.#xattrs !== undefined) return this.#xattrs;
     return this.#reading(() =>
-      readXattrs(libc.xattrPathAt(this.#dir, Buffer.from(this.#name, 'latin1'))),
+      readXattrs(libc.xattrPathAt(this.#dir, Buffer.from(this.#nameThere, 'latin1'))),
     );
   }
 
   openContent(): SourceContent {
-    return openContent(this.#dir, nameBytes(this.#name));
+    return openContent(this.#dir, nameBytes(this.#nameThere));
   }
 
   #reading<T>(read: () => T): T {

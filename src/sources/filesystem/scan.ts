@@ -106,7 +106,7 @@ export class FilesystemSource implements Source {
         next: 0,
         pending: undefined,
       });
-      return new FilesystemEntry(path, status, fd, path);
+      return new FilesystemEntry({ path, fd }, path, status);
     } catch (error) {
       throw new LbsError('source-missing', `cannot read ${showPath(top)}: ${messageOf(error)}`, {
         cause: error,
@@ -119,24 +119,25 @@ export class FilesystemSource implements Source {
     const { selector } = this.#options;
     let verdict = selector.child(frame.verdict, frame.path, name, false);
     if (!verdict.selected && !verdict.search) return undefined;
-    const path = joinText(frame.path, name);
-    const status = this.#status(frame, path, name);
+    const status = this.#status(frame, name);
     if (status === undefined) return undefined;
     const isDirectory = status.type === 'd';
     if (isDirectory) verdict = selector.child(frame.verdict, frame.path, name, true);
     if (!verdict.selected && !(verdict.search && isDirectory)) return undefined;
     if (status.type === undefined) {
+      const path = joinText(frame.path, name);
       this.#warn('unsupported-type', path, 'is of a type that cannot be stored');
       return undefined;
     }
     this.#verdict = verdict;
-    return new FilesystemEntry(path, status, frame.fd, name);
+    return new FilesystemEntry(frame, name, status);
   }
 
-  #status(frame: Frame, path: ByteText, name: ByteText): FileStatus | undefined {
+  #status(frame: Frame, name: ByteText): FileStatus | undefined {
     try {
       return statusOfName(frame.fd, name);
     } catch (error) {
+      const path = joinText(frame.path, name);
       this.#passOwnTrouble(error, path);
       if (errnoName(error) === 'ENOENT') this.#warn('vanished', path, 'vanished during the backup');
       else this.#warn('unreadable', path, messageOf(error));
