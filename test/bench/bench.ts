@@ -88,8 +88,9 @@ export class Bench {
     spawnSync('rm', ['-rf', '--one-file-system', path], { stdio: 'inherit' });
   }
 
+  /** Says what happens while it does, with the seconds since the start. */
   say(text: string): void {
-    console.error(text);
+    console.error(`${(performance.now() / 1000).toFixed(0).padStart(5)} s  ${text}`);
   }
 
   /** To be called after the input of backups was made or changed. */

@@ -88,15 +88,18 @@ async function lists(bench: Bench, words: Words): Promise<void> {
 export async function growth(bench: Bench): Promise<void> {
   const section = SECTION.growth;
   const perEntry: { first: number; unchanged: number }[] = [];
-  for (const count of bench.settings.sizes.growth) {
-    const dir = join(bench.dir, 'tiny');
-    mkdirSync(dir);
+  const { growth: counts } = bench.settings.sizes;
+  // All of them before the first is used, so that there is one wait and not many.
+  for (const count of counts) {
     bench.say(`${section}: making ${count} files`);
-    makeTinyFiles(dir, count);
-    bench.inputChanged();
-    await bench.settle();
+    makeTinyFiles(join(bench.dir, `tiny-${count}`), count);
+  }
+  bench.inputChanged();
+  await bench.settle();
+  for (const count of counts) {
+    const dir = join(bench.dir, `tiny-${count}`);
     const store = await bench.newStore(LBS);
-    const words = { STORE: store ?? '', SOURCE: 'tiny' };
+    const words = { STORE: store ?? '', SOURCE: `tiny-${count}` };
     const command = { script: LBS.backup, cwd: bench.dir, words };
     const [first, unchanged] = [`lbs, first, ${count} files`, `lbs, unchanged, ${count} files`];
     const one = await bench.sample(section, first, command);

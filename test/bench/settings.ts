@@ -68,19 +68,19 @@ const FULL: Sizes = {
 const QUICK: Sizes = {
   rounds: 3,
   // On a busy machine fewer rounds rather than more than three minutes.
-  roundsUntilS: 70,
+  roundsUntilS: 60,
   peerRounds: 1,
   peerRestoreRounds: 1,
-  treeEntries: 8000,
-  treeBytes: 80 * MB,
+  treeEntries: 4000,
+  treeBytes: 50 * MB,
   randomFileBytes: 100 * MB,
   textFileBytes: 60 * MB,
-  insertBytes: 100 * MB,
-  databaseBytes: 40 * MB,
+  insertBytes: 60 * MB,
+  databaseBytes: 30 * MB,
   filterBytes: 40 * MB,
   snapshots: 20,
   seriesEntries: 1000,
-  growth: [10_000, 40_000],
+  growth: [10_000, 30_000],
 };
 
 /** @throws {Error} when a variable is no number, or an argument is not known. */
