@@ -80,6 +80,7 @@ async function readOnce(content: SourceContent, tools: ReadingTools): Promise<St
   const { blocks, block, cutter, breathe } = tools;
   const { sizeBytes } = content.status;
   const reading = new Reading(blocks, nowSeconds());
+  const rule = sizeBytes > BLOCK_BYTES ? cutter.ruleFor(content) : undefined;
   for (const extent of content.extents()) {
     if (extent.kind === 'hole') {
       await reading.addHole(extent.start, extent.length, breathe);
@@ -87,8 +88,8 @@ async function readOnce(content: SourceContent, tools: ReadingTools): Promise<St
     }
     const { start, length } = extent;
     let count: number;
-    if (sizeBytes > BLOCK_BYTES) {
-      count = await addBlocks(reading, cutter.blocks(content, extent), breathe);
+    if (rule !== undefined) {
+      count = await addBlocks(reading, cutter.blocks(content, extent, rule), breathe);
     } else {
       count = content.read(block, start, length);
       if (count > 0) await reading.addData(block.subarray(0, count), count === sizeBytes);

@@ -100,14 +100,16 @@ test('blocks do not depend on how a file is read', (t) => {
   const fd = openSync(dir, 'r');
   const content = openContent(fd, Buffer.from('file\0'));
   const cutter = new BlockCutter();
+  const rule = cutter.ruleFor(content);
   for (const start of [0, 1, 4095, 1_048_577, 5_000_000, bytes.length - 1]) {
     const expected: number[] = [];
     for (let at = start; at < bytes.length; at += expected.at(-1) ?? 0) {
       expected.push(cutLength(bytes.subarray(at, at + CUT_BYTES_MAX)));
     }
     const length = bytes.length - start;
-    const blocks = Array.from(cutter.blocks(content, { kind: 'data', start, length }), (block) =>
-      Buffer.from(block),
+    const blocks = Array.from(
+      cutter.blocks(content, { kind: 'data', start, length }, rule),
+      (block) => Buffer.from(block),
     );
     t.deepEqual(blocks.map((block) => block.length), expected); // prettier-ignore
     t.true(Buffer.concat(blocks).equals(bytes.subarray(start)));
@@ -121,7 +123,11 @@ test('a file that is shorter than it was when it was opened ends where it ends',
   writeFileSync(join(dir, 'file'), pseudoRandom('short', 5_000_000));
   const fd = openSync(dir, 'r');
   const content = openContent(fd, Buffer.from('file\0'));
-  const blocks = new BlockCutter().blocks(content, { kind: 'data', start: 0, length: 6_000_000 });
+  const blocks = new BlockCutter().blocks(
+    content,
+    { kind: 'data', start: 0, length: 6_000_000 },
+    cutLength,
+  );
   const all = Buffer.concat(Array.from(blocks, (block) => Buffer.from(block)));
   t.true(all.equals(readFileSync(join(dir, 'file'))));
   content.close();
