@@ -67,18 +67,19 @@ export class CodecSink implements FilterSink {
     });
   }
 
-  async #append(before: Promise<void>, compressed: Promise<Buffer>, rawBytes: number) {
+  async #append(before: Promise<void>, compressed: Promise<readonly Buffer[]>, rawBytes: number) {
     await before;
-    const output = await compressed;
-    if (this.#isAborted) return;
-    this.#digests.sha1.update(output);
-    this.#digests.sha256.update(output);
-    let at = 0;
-    while (at < output.length) {
-      const { bytesWritten } = await write(this.#fd, output, at, output.length - at);
-      at += bytesWritten;
+    for (const output of await compressed) {
+      if (this.#isAborted) return;
+      this.#digests.sha1.update(output);
+      this.#digests.sha256.update(output);
+      let at = 0;
+      while (at < output.length) {
+        const { bytesWritten } = await write(this.#fd, output, at, output.length - at);
+        at += bytesWritten;
+      }
+      this.#storedBytes += output.length;
     }
-    this.#storedBytes += output.length;
     this.#rawBytesDone += rawBytes;
   }
 

@@ -8,12 +8,14 @@
 import { constants, createZstdCompress, type ZstdCompress } from 'node:zlib';
 
 /** Output is collected in buffers of this size. */
-const OUTPUT_CHUNK_BYTES = 1024 * 1024;
+const OUTPUT_CHUNK_BYTES = 512 * 1024;
 
 export class FrameCompressor {
   readonly #stream: ZstdCompress;
   /** Of the frame being made. */
   #output: Buffer[] = [];
+  /** What output lies in; the stream goes on writing only into the last. */
+  #outputBuffers: ArrayBuffer[] = [];
 
   /** `level` undefined is zstd's default. */
   constructor(level: number | undefined) {
@@ -24,21 +26,39 @@ export class FrameCompressor {
       flush: constants.ZSTD_e_end,
       params: { [constants.ZSTD_c_checksumFlag]: 1, ...params },
     });
-    this.#stream.on('data', (part: Buffer) => this.#output.push(part));
+    this.#stream.on('data', (part: Buffer<ArrayBuffer>) => {
+      this.#output.push(part);
+      if (this.#outputBuffers.at(-1) !== part.buffer) this.#outputBuffers.push(part.buffer);
+    });
     // Told by the callback of the write as well.
     this.#stream.on('error', () => undefined);
   }
 
-  /** One frame of `piece`, which must stay as it is until then. One call at a time. */
-  compress(piece: Buffer): Promise<Buffer> {
+  /**
+   * One frame of `piece`, in parts; `piece` must stay as it is until then. One call at a time, and
+   * not before the frame before was used: its memory is given back.
+   */
+  compress(piece: Buffer): Promise<readonly Buffer[]> {
+    this.#giveBackUsed();
     return new Promise((resolve, reject) => {
       this.#stream.write(piece, (error) => {
-        const [first, ...more] = this.#output;
+        const frame = this.#output;
         this.#output = [];
-        if (error || first === undefined) reject(error ?? new Error('the zstd codec gave nothing'));
-        else resolve(more.length === 0 ? first : Buffer.concat([first, ...more]));
+        if (error) reject(error);
+        else if (frame.length === 0) reject(new Error('the zstd codec gave nothing'));
+        else resolve(frame);
       });
     });
+  }
+
+  /**
+   * The stream takes fresh memory for its output, which the collector would give back when it
+   * sees a reason; with large files it sees none, as there is little else to collect: 40 MB.
+   */
+  #giveBackUsed(): void {
+    for (const used of this.#outputBuffers.splice(0, this.#outputBuffers.length - 1)) {
+      if (used.byteLength === OUTPUT_CHUNK_BYTES) used.transfer(0);
+    }
   }
 
   /** Gives its memory back. */

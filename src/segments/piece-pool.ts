@@ -15,6 +15,18 @@ const gzip = promisify(gzipCallback);
 /** Output of gzip is collected in buffers of this size: two allocations for most pieces. */
 const GZIP_CHUNK_BYTES = 512 * 1024;
 
+/** Takes the parts of a compressed piece, which it may use until it resolves. */
+export type WriteCompressed = (compressed: Promise<readonly Buffer[]>) => Promise<void>;
+
+async function handOver(
+  compressed: Promise<readonly Buffer[]>,
+  write: WriteCompressed,
+): Promise<void> {
+  // Awaited by `write`, which may have something to wait for before.
+  compressed.catch(() => undefined);
+  await write(compressed);
+}
+
 export class PiecePool {
   /** Pieces being compressed or written. */
   readonly #inFlight: Limiter;
@@ -45,43 +57,37 @@ export class PiecePool {
 
   /**
    * Compresses the first `size` bytes of a piece when its turn comes, hands the result to `write`,
-   * and takes the piece back once that has resolved. Rejects with what either failed with.
+   * and takes piece and result back once that has resolved. Rejects with what either failed with.
    */
-  async send(
-    piece: Buffer,
-    size: number,
-    write: (compressed: Promise<Buffer>) => Promise<void>,
-  ): Promise<void> {
+  async send(piece: Buffer, size: number, write: WriteCompressed): Promise<void> {
     await this.#inFlight.acquire();
     try {
-      const compressed = this.#compress(piece.subarray(0, size));
-      // Awaited by `write`, which may have something to wait for before.
-      compressed.catch(() => undefined);
-      await write(compressed);
-      await compressed;
+      await this.#compress(piece.subarray(0, size), write);
     } finally {
       this.giveBack(piece);
       this.#inFlight.release();
     }
   }
 
-  async #compress(bytes: Buffer): Promise<Buffer> {
+  async #compress(bytes: Buffer, write: WriteCompressed): Promise<void> {
     switch (this.#codec.kind) {
       case 'zstd': {
         const compressor = this.#compressors.pop() ?? new FrameCompressor(this.#codec.level);
-        const frame = await compressor.compress(bytes);
+        await handOver(compressor.compress(bytes), write);
         this.#compressors.push(compressor);
-        return frame;
+        return;
       }
       case 'gzip': {
         const { level } = this.#codec;
-        return gzip(bytes, {
-          chunkSize: GZIP_CHUNK_BYTES,
-          ...(level === undefined ? {} : { level }),
-        });
+        const options = { chunkSize: GZIP_CHUNK_BYTES, ...(level === undefined ? {} : { level }) };
+        await handOver(
+          gzip(bytes, options).then((output) => [output]),
+          write,
+        );
+        return;
       }
       case 'none':
-        return bytes;
+        await write(Promise.resolve([bytes]));
     }
   }
 
