@@ -23,6 +23,7 @@ import {
 } from '../localdb/stat-cache-record.ts';
 import type { CachedAccount, RootPlace, StatCacheWriter } from '../localdb/stat-cache-writer.ts';
 import { GrowingBytes } from '../std/growing-bytes.ts';
+import { MetadataObject } from './metadata-object.ts';
 
 /** Flush rule of the family: an object is written once its text exceeds this. */
 const OBJECT_BYTES = 65536;
@@ -36,15 +37,11 @@ export type MetadataReuse = {
   use(object: string): void;
 };
 
-/** An entry that is not yet in an object. */
-type Pending =
-  { readonly kind: 'fresh'; readonly facts: CacheFacts; readonly stanza: string } | Reused;
-
+/** An entry whose stanza is stored already. */
 type Reused = {
-  readonly kind: 'reused';
-  /** Undefined: what the record has. */
-  readonly facts: CacheFacts | undefined;
   readonly record: CacheRecord;
+  /** What the cache is to have of it; undefined: what the record has. */
+  readonly facts: CacheFacts | undefined;
 };
 
 /** One line of the root: a metadata object, and where an older root has its line. */
@@ -58,18 +55,17 @@ export class MetadataLogWriter {
   readonly #store: StoreMetadata;
   readonly #reuse: MetadataReuse;
   readonly #cache: StatCacheWriter | undefined;
-  #pending: Pending[] = [];
-  #pendingBytes = 0;
-  /** True while all of `#pending` is as the cache before has it. */
-  #isKept = true;
-  /** The old object that all of `#pending` repeats so far, entry by entry. */
+  /** What goes into a new object. */
+  readonly #object = new MetadataObject(OBJECT_BYTES);
+  /** The old object that all entries since the last one was complete repeat, entry by entry. */
   #mirrored: CacheGroup | undefined;
+  /** These entries: in no object yet, because the old one may do. */
+  #repeated: Reused[] = [];
+  /** Length of the stanzas since the last object was complete. */
+  #pendingBytes = 0;
   readonly #items: RootItem[] = [];
   /** True while every item was taken over whole from the snapshot before, in order. */
   #isUnchanged = true;
-  /** Memory for the text of an object and for its records in the cache. */
-  readonly #objectText = new GrowingBytes(2 * OBJECT_BYTES);
-  readonly #cacheText = new GrowingBytes(2 * OBJECT_BYTES);
 
   /** Without a cache (dry run) nothing is remembered. */
   constructor(store: StoreMetadata, reuse: MetadataReuse, cache: StatCacheWriter | undefined) {
@@ -83,9 +79,8 @@ export class MetadataLogWriter {
    * A promise only when there is something to wait for before the next entry.
    */
   addFresh(facts: CacheFacts, stanza: string): Promise<void> | undefined {
-    this.#mirrored = undefined;
-    this.#isKept = false;
-    this.#pending.push({ kind: 'fresh', facts, stanza });
+    this.#stopMirroring();
+    this.#object.addFresh(facts, stanza);
     this.#pendingBytes += stanza.length;
     return this.#pendingBytes > OBJECT_BYTES ? this.#flush() : undefined;
   }
@@ -96,7 +91,7 @@ export class MetadataLogWriter {
    * A promise only when there is something to wait for before the next entry.
    */
   addReused(record: CacheRecord, facts?: CacheFacts): Promise<void> | undefined {
-    if (record.index === 0 && this.#pending.length > 0) {
+    if (record.index === 0 && this.#pendingBytes > 0) {
       // Cut here, so that the old object can be taken over whole.
       return this.#flush().then(() => this.#addReused(record, facts));
     }
@@ -105,64 +100,55 @@ export class MetadataLogWriter {
 
   #addReused(record: CacheRecord, facts: CacheFacts | undefined): Promise<void> | undefined {
     const { group } = record;
-    if (record.index === 0) {
-      this.#mirrored = this.#reuse.canUse(group.object) ? group : undefined;
-    } else if (this.#mirrored !== group || this.#pending.length !== record.index) {
-      this.#mirrored = undefined;
+    if (record.index === 0 && this.#reuse.canUse(group.object)) this.#mirrored = group;
+    else if (this.#mirrored !== group || this.#repeated.length !== record.index) {
+      this.#stopMirroring();
     }
     this.#reuse.use(record.object);
-    if (facts !== undefined) this.#isKept = false;
-    this.#pending.push({ kind: 'reused', facts, record });
     this.#pendingBytes += record.stanzaLength;
-    if (this.#mirrored !== undefined && record.isLast) this.#takeOver(this.#mirrored);
-    else if (this.#pendingBytes > OBJECT_BYTES) return this.#flush();
-    return undefined;
+    if (this.#mirrored === undefined) this.#object.addReused(record, facts);
+    else {
+      this.#repeated.push({ record, facts });
+      if (record.isLast) {
+        this.#takeOver(this.#mirrored);
+        return undefined;
+      }
+    }
+    return this.#pendingBytes > OBJECT_BYTES ? this.#flush() : undefined;
   }
 
-  /** All pending entries are an old object, complete: name that object instead of a new one. */
+  /** The old object will not do: its entries go into the new one. */
+  #stopMirroring(): void {
+    if (this.#mirrored === undefined) return;
+    for (const { record, facts } of this.#repeated) this.#object.addReused(record, facts);
+    this.#mirrored = undefined;
+    this.#repeated = [];
+  }
+
+  /** All entries are an old object, complete: name that object instead of a new one. */
   #takeOver(group: CacheGroup): void {
     this.#reuse.use(group.object);
     const old = this.#reuse.canUse(group.root.object) ? group.root : undefined;
     this.#items.push({ object: group.object, isFlat: group.isFlat, old });
     // As it is: most groups of most runs are.
-    if (this.#isKept) this.#cache?.addKept(group);
-    else this.#cacheGroup(group.object, group.isFlat, []);
-    this.#forgetPending();
+    if (this.#repeated.every(({ facts }) => facts === undefined)) this.#cache?.addKept(group);
+    else this.#cache?.addGroup(group.object, group.isFlat, recordsOf(this.#repeated, group));
+    this.#mirrored = undefined;
+    this.#repeated = [];
+    this.#pendingBytes = 0;
   }
 
   async #flush(): Promise<void> {
-    if (this.#pending.length === 0) return;
-    this.#isUnchanged = false;
-    const text = this.#objectText;
-    text.clear();
-    const { starts, isFlat } = render(this.#pending, text);
-    const object = await this.#store(text.bytes);
-    this.#items.push({ object, isFlat, old: undefined });
-    this.#cacheGroup(object, isFlat, starts);
-    this.#forgetPending();
-  }
-
-  /** `starts` are where the fresh stanzas begin in the object. */
-  #cacheGroup(object: string, isFlat: boolean, starts: readonly number[]): void {
-    if (this.#cache === undefined) return;
-    const text = this.#cacheText;
-    text.clear();
-    let fresh = 0;
-    for (const pending of this.#pending) {
-      if (pending.kind === 'fresh') {
-        const stanza = { object, start: starts[fresh++] ?? 0, length: pending.stanza.length };
-        text.addText(formatRecord(pending.facts, stanza, object));
-      } else if (pending.facts === undefined) pending.record.copyTo(text, object);
-      else text.addText(formatRecord(pending.facts, pending.record.stanza, object));
-    }
-    this.#cache.addGroup(object, isFlat, text.bytes);
-  }
-
-  #forgetPending(): void {
-    this.#pending = [];
+    this.#stopMirroring();
     this.#pendingBytes = 0;
-    this.#isKept = true;
-    this.#mirrored = undefined;
+    if (this.#object.isEmpty) return;
+    this.#isUnchanged = false;
+    const { text, records } = this.#object.finished();
+    const { isFlat } = this.#object;
+    const object = await this.#store(text);
+    this.#items.push({ object, isFlat, old: undefined });
+    this.#cache?.addGroup(object, isFlat, records);
+    this.#object.clear();
   }
 
   /**
@@ -198,38 +184,14 @@ export class MetadataLogWriter {
   }
 }
 
-/** Appends the text of a metadata object; `starts` are the offsets of its fresh stanzas. */
-function render(
-  pending: readonly Pending[],
-  text: GrowingBytes,
-): { starts: number[]; isFlat: boolean } {
-  const starts: number[] = [];
-  let run: { object: string; start: number; end: number } | undefined;
-  let isFlat = true;
-  const endRun = () => {
-    if (run === undefined) return;
-    text.addText(`@${run.object}[${run.start}+${run.end - run.start}]\n`);
-    run = undefined;
-    isFlat = false;
-  };
-  for (const item of pending) {
-    if (item.kind === 'fresh') {
-      // The empty line between keeps readers that work on the flattened text in step.
-      if (run !== undefined) {
-        endRun();
-        text.addText('\n');
-      }
-      starts.push(text.length);
-      text.addText(item.stanza);
-      continue;
-    }
-    const { object, stanzaStart: start, stanzaLength } = item.record;
-    if (run !== undefined && (run.object !== object || run.end !== start)) endRun();
-    run ??= { object, start, end: start };
-    run.end = start + stanzaLength;
+/** The records of an old object of which some are not as they were. */
+function recordsOf(repeated: readonly Reused[], group: CacheGroup): Buffer {
+  const records = new GrowingBytes(group.bytes.length);
+  for (const { record, facts } of repeated) {
+    if (facts === undefined) record.copyTo(records, group.object);
+    else records.addText(formatRecord(facts, record.stanza, group.object));
   }
-  endRun();
-  return { starts, isFlat };
+  return records.bytes;
 }
 
 type NewPlace = Omit<RootPlace, 'object'>;
