@@ -6,7 +6,7 @@
  */
 import * as libc from '../../posix/libc.ts';
 import { O } from '../../posix/libc.ts';
-import { type ByteText, asByteText, byteText } from '../../std/byte-text.ts';
+import { type ByteText, byteText } from '../../std/byte-text.ts';
 
 const FLAGS = O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.NONBLOCK;
 const LISTING_BYTES = 256 * 1024;
@@ -29,17 +29,16 @@ export function sortedNames(fd: number): ByteText[] {
   for (;;) {
     const size = libc.getdents(fd, listing);
     if (size === 0) break;
-    // One string for all names, which are slices of it: a call for each took longer than sorting.
-    const text = byteText(listing, 0, size);
     for (let at = 0; at < size;) {
       const start = at + NAME_AT;
       let end = start;
       while (listing[end] !== 0) end++;
-      const name = asByteText(text.slice(start, end));
+      const name = byteText(listing, start, end);
       if (name !== '.' && name !== '..') names.push(name);
       at += listing.readUInt16LE(at + RECORD_LENGTH_AT);
     }
   }
-  // Default order compares UTF-16 units, which are bytes here.
+  // Default order compares UTF-16 units, which are bytes here. Slices of one string for all names
+  // would be made sooner, but compared so much slower that it takes a quarter longer.
   return names.sort();
 }
