@@ -8,6 +8,7 @@
 import Database from 'better-sqlite3';
 import type { ByteRange, Entry } from '../format/entry.ts';
 import { type EntryType } from '../posix/file-status.ts';
+import { decodeRecord, encodeRecord } from './ledger-record.ts';
 import type { Role } from './select-paths.ts';
 import type { Wish } from './set-attributes.ts';
 
@@ -56,34 +57,7 @@ export type LedgerEntry = {
 
 export type NewLedgerEntry = Omit<LedgerEntry, 'id'>;
 
-/** The parts that few entries have, as JSON. */
-type Extra = {
-  xattrs?: [string, string][];
-  zeros?: [number, number][];
-  holes?: [number, number][];
-  target?: string;
-  device?: [number, number];
-};
-
-type Row = {
-  id: number;
-  path: Buffer;
-  type: EntryType;
-  role: Role;
-  state: State;
-  first: number | null;
-  links: number;
-  size: number;
-  checksum: string | null;
-  mode: number | null;
-  uid: number | null;
-  gid: number | null;
-  mtime_s: number | null;
-  mtime_ns: number | null;
-  /** 0 when extended attributes were not recorded at all. */
-  with_xattrs: number;
-  extra: string | null;
-};
+type Row = { id: number; state: State; first: number | null; record: Buffer };
 
 const SCHEMA = `
   pragma journal_mode = off;
@@ -92,18 +66,11 @@ const SCHEMA = `
   pragma cache_size = -4096;
   create table entries (
     id integer primary key,
-    path blob not null,
-    type text not null,
-    role text not null,
     state integer not null,
     first integer,
-    links integer not null,
-    size integer not null,
-    checksum text,
-    mode integer, uid integer, gid integer,
-    mtime_s integer, mtime_ns integer,
-    with_xattrs integer not null,
-    extra text
+    record blob not null,
+    -- Of directories only.
+    path blob
   );
   -- The first entry of each hard-link group.
   create table groups (key text primary key, id integer not null) without rowid;
@@ -113,6 +80,7 @@ const SCHEMA = `
   create table relaxed (path blob primary key, mode integer not null) without rowid;
 `;
 
+const COLUMNS = 'id, state, first, record';
 const BATCH_ROWS = 500;
 
 export class RestoreLedger {
@@ -121,6 +89,7 @@ export class RestoreLedger {
   readonly #add;
   readonly #get;
   readonly #batch;
+  readonly #recordIn;
   readonly #setState;
   readonly #findGroup;
   readonly #addGroup;
@@ -128,15 +97,15 @@ export class RestoreLedger {
   constructor() {
     this.#db = new Database('');
     this.#db.exec(SCHEMA);
-    this.#add = this.#db.prepare<[Row]>(
-      `insert into entries (id, path, type, role, state, first, links, size, checksum,
-         mode, uid, gid, mtime_s, mtime_ns, with_xattrs, extra)
-       values (:id, :path, :type, :role, :state, :first, :links, :size, :checksum,
-         :mode, :uid, :gid, :mtime_s, :mtime_ns, :with_xattrs, :extra)`,
+    this.#add = this.#db.prepare<[number, State, number | null, Buffer, Buffer | null]>(
+      'insert into entries values (?, ?, ?, ?, ?)',
     );
-    this.#get = this.#db.prepare<[number], Row>('select * from entries where id = ?');
+    this.#get = this.#db.prepare<[number], Row>(`select ${COLUMNS} from entries where id = ?`);
+    this.#recordIn = this.#db
+      .prepare<[number, State], Buffer>('select record from entries where id = ? and state = ?')
+      .pluck();
     this.#batch = this.#db.prepare<[number, number, number, number], Row>(
-      'select * from entries where id > ? and state in (?, ?) order by id limit ?',
+      `select ${COLUMNS} from entries where id > ? and state in (?, ?) order by id limit ?`,
     );
     this.#setState = this.#db.prepare<[State, number]>('update entries set state = ? where id = ?');
     this.#findGroup = this.#db
@@ -154,8 +123,10 @@ export class RestoreLedger {
 
   /** Returns the new entry's id. */
   add(entry: NewLedgerEntry): number {
-    this.#add.run({ ...rowOf(entry), id: ++this.#lastId });
-    return this.#lastId;
+    const id = ++this.#lastId;
+    const path = entry.type === 'd' ? entry.path : null;
+    this.#add.run(id, entry.state, entry.first ?? null, encodeRecord(entry), path);
+    return id;
   }
 
   /** @throws {TypeError} when there is none: a mistake of ours */
@@ -163,6 +134,11 @@ export class RestoreLedger {
     const row = this.#get.get(id);
     if (!row) throw new TypeError(`no entry ${id} in the ledger`);
     return entryOf(row);
+  }
+
+  /** The record of an entry in `state`; undefined when it is in another. */
+  recordIn(state: State, id: number): Buffer | undefined {
+    return this.#recordIn.get(id, state);
   }
 
   setState(id: number, state: State): void {
@@ -198,8 +174,8 @@ export class RestoreLedger {
   *directoriesToFinish(): Generator<LedgerEntry> {
     this.#db.exec(`create index to_finish on entries (path) where state = ${STATE.finish}`);
     // A path is a proper prefix of all that is below it, so it sorts before it by plain bytes.
-    const next = this.#db.prepare<[Buffer, number], Row>(
-      `select * from entries where state = ${STATE.finish} and (path, id) < (?, ?)
+    const next = this.#db.prepare<[Buffer, number], Row & { path: Buffer }>(
+      `select ${COLUMNS}, path from entries where state = ${STATE.finish} and (path, id) < (?, ?)
        order by path desc, id desc limit ${BATCH_ROWS}`,
     );
     let before = this.#db
@@ -253,74 +229,6 @@ export class RestoreLedger {
   }
 }
 
-function pairs(ranges: readonly ByteRange[]): [number, number][] {
-  return ranges.map(({ start, length }) => [start, length]);
-}
-
-function ranges(list: [number, number][] | undefined): ByteRange[] {
-  return (list ?? []).map(([start, length]) => ({ start, length }));
-}
-
-function rowOf(entry: NewLedgerEntry): Omit<Row, 'id'> {
-  const { wish, target, device } = entry;
-  const extra: Extra = {};
-  if (wish.xattrs !== undefined && wish.xattrs.length > 0) {
-    extra.xattrs = wish.xattrs.map(({ name, value }) => [
-      name.toString('base64'),
-      value.toString('base64'),
-    ]);
-  }
-  if (entry.zeros.length > 0) extra.zeros = pairs(entry.zeros);
-  if (entry.holes.length > 0) extra.holes = pairs(entry.holes);
-  if (target !== undefined) extra.target = target.toString('base64');
-  if (device !== undefined) extra.device = [device.major, device.minor];
-  const text = JSON.stringify(extra);
-  return {
-    path: entry.path,
-    type: entry.type,
-    role: entry.role,
-    state: entry.state,
-    first: entry.first ?? null,
-    links: entry.links,
-    size: entry.sizeBytes,
-    checksum: entry.checksum ?? null,
-    mode: wish.mode ?? null,
-    uid: wish.uid ?? null,
-    gid: wish.gid ?? null,
-    mtime_s: wish.mtime?.s ?? null,
-    mtime_ns: wish.mtime?.ns ?? null,
-    with_xattrs: Number(wish.xattrs !== undefined),
-    extra: text === '{}' ? null : text,
-  };
-}
-
-function entryOf(row: Row): LedgerEntry {
-  const extra: Extra = row.extra === null ? {} : (JSON.parse(row.extra) as Extra);
-  const xattrs = (extra.xattrs ?? []).map(([name, value]) => ({
-    name: Buffer.from(name, 'base64'),
-    value: Buffer.from(value, 'base64'),
-  }));
-  const { mtime_s: s, mtime_ns: ns } = row;
-  return {
-    id: row.id,
-    path: row.path,
-    type: row.type,
-    role: row.role,
-    state: row.state,
-    first: row.first ?? undefined,
-    links: row.links,
-    sizeBytes: row.size,
-    checksum: row.checksum ?? undefined,
-    wish: {
-      mode: row.mode ?? undefined,
-      uid: row.uid ?? undefined,
-      gid: row.gid ?? undefined,
-      mtime: s === null ? undefined : { s, ns: ns ?? 0 },
-      xattrs: row.with_xattrs === 1 ? xattrs : undefined,
-    },
-    zeros: ranges(extra.zeros),
-    holes: ranges(extra.holes),
-    target: extra.target === undefined ? undefined : Buffer.from(extra.target, 'base64'),
-    device: extra.device && { major: extra.device[0], minor: extra.device[1] },
-  };
+function entryOf({ id, state, first, record }: Row): LedgerEntry {
+  return { ...decodeRecord(record), id, state, first: first ?? undefined };
 }
