@@ -8,7 +8,8 @@
 import { createHash, hash, type Hash } from 'node:crypto';
 import { parseChecksum } from '../format/checksum.ts';
 import type { ByteRange } from '../format/entry.ts';
-import type { ContentHandler } from '../restore/deliver-contents.ts';
+import type { ContentHandler } from '../restore/content-handler.ts';
+import { NO_DIGEST } from '../restore/helper-messages.ts';
 import { SpoolFile } from '../std/spool-file.ts';
 import { CHECK, type Content, type ContentTable } from './content-table.ts';
 
@@ -113,6 +114,19 @@ export class ContentCheck implements ContentHandler {
     }
     this.#live.set(id, started);
     this.#takeOrdered(started, offset, bytes);
+  }
+
+  /** What a helper can check by itself: a piece whose own digest is known. */
+  taskFor(id: number, offset: number): Buffer | undefined {
+    const content = this.#table.get(id);
+    if (content === undefined || content.check === CHECK.presence) return NO_DIGEST;
+    if (content.check === CHECK.ordered) return undefined;
+    if (content.check === CHECK.pieces) {
+      const hex = this.#table.pieceSha256(id, offset);
+      return hex === undefined ? NO_DIGEST : Buffer.from(`sha256=${hex}`, 'latin1');
+    }
+    const digests = expectedDigests(content).map(([algorithm, hex]) => `${algorithm}=${hex}`);
+    return digests.length === 0 ? NO_DIGEST : Buffer.from(digests.join(' '), 'latin1');
   }
 
   lost(id: number, reason: string): void {

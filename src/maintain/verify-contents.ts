@@ -12,7 +12,8 @@ import { type Entry, referencesOf } from '../format/entry.ts';
 import type { Reference } from '../format/reference.ts';
 import { isDamage } from '../metadata/metadata-objects.ts';
 import { ContentPlan } from '../restore/content-plan.ts';
-import { deliverContents, type SegmentReading } from '../restore/deliver-contents.ts';
+import type { SegmentReading } from '../restore/content-handler.ts';
+import { deliverContents } from '../restore/deliver-contents.ts';
 import type { PlacedReference } from '../restore/file-layout.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
 import { showPath } from '../std/byte-path.ts';
@@ -141,12 +142,14 @@ export class ContentsVerifier {
     const check = this.#check;
     const handler = {
       piece: (id: number, offset: number, bytes: Buffer) => check.piece(id, offset, bytes),
+      taskFor: (id: number, offset: number) => check.taskFor(id, offset),
       lost: (id: number, reason: string) => check.lost(id, reason),
       segmentDone: (reading: SegmentReading) => this.#segmentDone(reading),
     };
     await deliverContents(this.#plan, source, handler, {
       signal,
       readsWhole: depth !== 'checksums',
+      duty: { kind: 'check' },
     });
     check.finish();
   }

@@ -7,7 +7,8 @@
  * file to hash it, long stretches of recorded zeros) is done between segments.
  */
 import { setImmediate } from 'node:timers/promises';
-import type { ContentHandler, SegmentReading } from './deliver-contents.ts';
+import type { ContentHandler, SegmentReading } from './content-handler.ts';
+import { outlineOf } from './ledger-record.ts';
 import { type LedgerEntry, STATE } from './restore-ledger.ts';
 import type { RestoreStages } from './restore-stages.ts';
 import { targetTrouble } from './target-trouble.ts';
@@ -50,6 +51,19 @@ export class ContentRestorer implements ContentHandler {
     }
     const file = this.#attempt(entry, () => this.#fileOf(entry));
     if (file) this.#write(file, offset, bytes);
+  }
+
+  taskFor(fileId: number, offset: number, length: number): Buffer | undefined {
+    const record = this.#stages.ledger.recordIn(STATE.content, fileId);
+    if (record === undefined) return undefined;
+    const { isPlain, sizeBytes } = outlineOf(record);
+    return isPlain && offset === 0 && length === sizeBytes ? record : undefined;
+  }
+
+  done(fileId: number, task: Buffer): void {
+    const { sizeBytes, path } = outlineOf(task);
+    this.#stages.tally.bytesWritten += sizeBytes;
+    this.#done({ id: fileId, path, sizeBytes });
   }
 
   lost(fileId: number, reason: string): void {
@@ -143,7 +157,7 @@ export class ContentRestorer implements ContentHandler {
     this.#done(file.entry);
   }
 
-  #done(entry: LedgerEntry): void {
+  #done(entry: Pick<LedgerEntry, 'id' | 'path' | 'sizeBytes'>): void {
     const { ledger, tally } = this.#stages;
     ledger.setState(entry.id, STATE.done);
     tally.fileSeen(entry.sizeBytes);

@@ -135,7 +135,12 @@ class RestoreRun {
     try {
       await buildTree(stages);
       tally.progress();
-      await deliverContents(plan, source, contents, { signal: this.#options.signal });
+      const duty = {
+        kind: 'write',
+        topFd: tree.topFd,
+        temporaryPrefix: tree.temporaryPrefix,
+      } as const;
+      await deliverContents(plan, source, contents, { signal: this.#options.signal, duty });
       contents.loseIncomplete();
       await linkNames(stages);
       await finishDirectories(stages);

@@ -65,8 +65,11 @@ export class TargetDirectories {
   /** Path as Latin-1 -> handle; the least recently used first. */
   readonly #open = new Map<string, DirectoryHandle>();
 
+  readonly #handlesMax: number;
+
   /** Takes over `fd`, the open target. */
-  constructor(fd: number) {
+  constructor(fd: number, handlesMax = HANDLES_MAX) {
+    this.#handlesMax = handlesMax;
     this.#top = { fd, hasDefaultAcl: hasDefaultAcl(fd) };
   }
 
@@ -140,7 +143,7 @@ export class TargetDirectories {
 
   #keep(key: string, handle: DirectoryHandle): void {
     this.#open.set(key, handle);
-    if (this.#open.size <= HANDLES_MAX) return;
+    if (this.#open.size <= this.#handlesMax) return;
     const [oldest, old] = this.#open.entries().next().value ?? [];
     if (oldest === undefined || old === undefined) return;
     this.#open.delete(oldest);
@@ -149,7 +152,7 @@ export class TargetDirectories {
 }
 
 /** Opens one directory by its name; where it may not be read, only to pass through it. */
-function openDirectory(dir: number, name: Buffer): number {
+export function openDirectory(dir: number, name: Buffer): number {
   const flags = O.DIRECTORY | O.NOFOLLOW;
   const fd = libc.tryOpenAt(dir, name, O.RDONLY | flags);
   return fd >= 0 ? fd : libc.openAt(dir, name, O.PATH | flags);

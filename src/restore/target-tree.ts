@@ -33,12 +33,17 @@ export class InTheWay extends Error {
 /** A directory of the target and a NUL-terminated name in it, valid during one call. */
 export type Spot = { readonly dir: DirectoryHandle; readonly name: Buffer };
 
+/** The temporary name of an entry; the same for the whole run, in each of its threads. */
+export function temporaryNameOf(prefix: string, id: number): Buffer {
+  return libc.cString(`${prefix}-${id.toString(36)}`);
+}
+
 export class TargetTree {
   readonly #directories: TargetDirectories;
   readonly #ledger: RestoreLedger;
   readonly #isRoot = process.geteuid?.() === 0;
   /** All temporary names of this run: this and the entry's id. */
-  readonly #prefix = `.lbs-restore-${newUuid()}`;
+  readonly temporaryPrefix = `.lbs-restore-${newUuid()}`;
 
   /** True when the target itself was made by this run. */
   readonly isNew: boolean;
@@ -54,9 +59,9 @@ export class TargetTree {
     return this.#directories.top.fd;
   }
 
-  /** The temporary name of an entry; the same for the whole run. */
+  /** The temporary name of an entry. */
   temporaryName(id: number): Buffer {
-    return libc.cString(`${this.#prefix}-${id.toString(36)}`);
+    return temporaryNameOf(this.temporaryPrefix, id);
   }
 
   /**

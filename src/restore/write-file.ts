@@ -36,6 +36,12 @@ export type FileMaker = {
   readonly attributes: AttributeSetter;
 };
 
+/** The part of it that a helper thread has as well. */
+export type WholeFileMaker = {
+  readonly tree: Pick<TargetTree, 'temporaryName' | 'at' | 'place'>;
+  readonly attributes: AttributeSetter;
+};
+
 /** Does all steps at once. */
 export function drain(steps: Iterable<number>): void {
   for (const _ of steps);
@@ -64,7 +70,7 @@ function fileAt(fd: number, { dir, name }: Spot): Place {
  * @throws {WrongContent}; {SystemError}, {InTheWay} with nothing left behind
  */
 export function writeWholeFile(
-  maker: FileMaker,
+  maker: WholeFileMaker,
   entry: LedgerEntry,
   content: Buffer,
   warn: Warn,

@@ -8,7 +8,7 @@
  */
 import { LbsError } from '../errors.ts';
 import { parseSegmentFile } from '../format/snapshot-name.ts';
-import type { Store, StoredFile } from '../stores/store.ts';
+import type { OpenFile, Store, StoredFile } from '../stores/store.ts';
 import { TarReader } from './tar-reader.ts';
 import { unfilter, unfilterCommand } from './unfilter.ts';
 
@@ -23,7 +23,8 @@ export type StartedSegment = {
 
 export class SegmentSource {
   readonly store: Store;
-  readonly #unfilters: ReadonlyMap<string, string> | undefined;
+  /** Commands by extension that replace those known. */
+  readonly unfilters: ReadonlyMap<string, string> | undefined;
   readonly #files = new Map<string, StoredFile>();
 
   /** `files` is the listing of the store, for a caller that has it already. */
@@ -33,7 +34,7 @@ export class SegmentSource {
     files: Iterable<StoredFile> = store.list(),
   ) {
     this.store = store;
-    this.#unfilters = unfilters;
+    this.unfilters = unfilters;
     for (const file of files) this.#offer(file);
   }
 
@@ -41,7 +42,7 @@ export class SegmentSource {
   #offer(file: StoredFile): void {
     const parsed = parseSegmentFile(file.name);
     if (parsed === undefined) return;
-    const isReadable = unfilterCommand(parsed.extension, this.#unfilters) !== undefined;
+    const isReadable = unfilterCommand(parsed.extension, this.unfilters) !== undefined;
     if (isReadable || !this.#files.has(parsed.segment)) this.#files.set(parsed.segment, file);
   }
 
@@ -62,40 +63,33 @@ export class SegmentSource {
    * interrupted, io
    */
   async *objects(segment: string, signal?: AbortSignal): AsyncGenerator<SegmentObject[]> {
-    const file = this.#files.get(segment);
-    if (file === undefined) {
-      throw new LbsError(
-        'store-missing-file',
-        `segment ${segment} is missing in the store ${this.store.place}`,
-      );
-    }
-    let batch: SegmentObject[] = [];
-    const reader = new TarReader(segment, (object, data) => batch.push({ object, data }));
+    const file = this.#found(segment);
     const opened = this.store.open(file.name);
     try {
-      const extension = parseSegmentFile(file.name)?.extension ?? '';
-      for await (const chunk of unfilter(opened, extension, {
-        overrides: this.#unfilters,
+      yield* objectsOf(opened, {
+        segment,
+        fileName: file.name,
+        unfilters: this.unfilters,
         signal,
-      })) {
-        let damage: unknown;
-        try {
-          reader.push(chunk);
-        } catch (error) {
-          damage = error;
-        }
-        if (batch.length > 0) {
-          yield batch;
-          batch = [];
-        }
-        if (damage !== undefined) throw damage;
-      }
-      reader.end();
-    } catch (error) {
-      throw named(error, file.name);
+      });
     } finally {
       opened.close();
     }
+  }
+
+  /** The open file of `segment`, for `objectsOf`. @throws {LbsError} store-missing-file, io */
+  open(segment: string): { file: OpenFile; name: string } {
+    const { name } = this.#found(segment);
+    return { file: this.store.open(name), name };
+  }
+
+  #found(segment: string): StoredFile {
+    const file = this.#files.get(segment);
+    if (file !== undefined) return file;
+    throw new LbsError(
+      'store-missing-file',
+      `segment ${segment} is missing in the store ${this.store.place}`,
+    );
   }
 
   /** Reads all of `segment`; `data` is valid during the call only. @throws as `objects` */
@@ -130,6 +124,42 @@ export class SegmentSource {
         await objects.return(undefined);
       },
     };
+  }
+}
+
+export type OpenSegment = {
+  readonly segment: string;
+  /** Its name in the store; the extension tells how it is read. */
+  readonly fileName: string;
+  readonly unfilters?: ReadonlyMap<string, string> | undefined;
+  readonly signal?: AbortSignal | undefined;
+};
+
+/** The objects of an open segment file, which stays open. Else as `SegmentSource.objects`. */
+export async function* objectsOf(
+  file: OpenFile,
+  { segment, fileName, unfilters, signal }: OpenSegment,
+): AsyncGenerator<SegmentObject[]> {
+  let batch: SegmentObject[] = [];
+  const reader = new TarReader(segment, (object, data) => batch.push({ object, data }));
+  const extension = parseSegmentFile(fileName)?.extension ?? '';
+  try {
+    for await (const chunk of unfilter(file, extension, { overrides: unfilters, signal })) {
+      let damage: unknown;
+      try {
+        reader.push(chunk);
+      } catch (error) {
+        damage = error;
+      }
+      if (batch.length > 0) {
+        yield batch;
+        batch = [];
+      }
+      if (damage !== undefined) throw damage;
+    }
+    reader.end();
+  } catch (error) {
+    throw named(error, fileName);
   }
 }
 
