@@ -7,7 +7,7 @@ import { hash } from 'node:crypto';
 import Database from 'better-sqlite3';
 import type { ByteRange, Entry } from '../format/entry.ts';
 
-const CACHE_KIB = 32 * 1024;
+const CACHE_KIB = 8 * 1024;
 const KEY_BYTES = 16;
 
 /** How the bytes of a content are checked. */

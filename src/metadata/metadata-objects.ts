@@ -124,6 +124,14 @@ export class MetadataObjects {
   }
 
   close(): void {
+    // Not left to the collector: a restore goes on to what needs the memory.
+    for (const slots of this.#slots.values()) {
+      for (const slot of slots.values()) {
+        const bytes = slot.kind === 'kept' && slot.spooled.kind === 'memory' && slot.spooled.bytes;
+        if (bytes && bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
+      }
+    }
+    this.#slots.clear();
     this.#spool.close();
   }
 }
