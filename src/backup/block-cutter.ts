@@ -1,60 +1,109 @@
 /**
- * Reads large files through a window of memory and cuts them into blocks there, for
+ * Reads large files through two windows of memory and cuts them into blocks there, for
  * store-content. Where the blocks end is decided by cut-points, or at multiples of a size where
  * in-place-formats says so; never by where a read ends.
  */
 import type { Extent, SourceContent } from '../sources/source.ts';
+import { type ContentDigests, DigestsHere } from './content-digests.ts';
 import { CUT_BYTES_MAX, cutLength } from './cut-points.ts';
+import { DigestThread } from './digest-thread.ts';
 import { HEAD_BYTES, inPlaceBlockBytes } from './in-place-formats.ts';
 
-/** Of its begin up to one block is copied there from its end, for every three that are read. */
-const WINDOW_BYTES = 4 * CUT_BYTES_MAX;
+/** What one read brings. */
+const READ_BYTES = 2 * CUT_BYTES_MAX;
+/** Before it is room for the rest of the read before, which is less than a block. */
+const WINDOW_BYTES = CUT_BYTES_MAX + READ_BYTES;
+const WINDOWS = 2;
+
+/** Below this a thread is not worth its start (some 20 ms) and its memory (some 6 MB). */
+const THREAD_FILE_BYTES_MIN = 8 * 1024 * 1024;
 
 /**
  * Length of the block that begins with `next`, at `at` of the file. `next` holds `CUT_BYTES_MAX`
  * bytes, or all that are left of a stretch of data.
  */
-export type CutRule = (next: Buffer, at: number) => number;
+type CutRule = (next: Buffer, at: number) => number;
 
-export class BlockCutter {
-  /** Of this run alone, and only in runs that need it. */
-  #window: Buffer | undefined;
-
-  /** How a file is cut. @throws {SourceTrouble} unreadable */
-  ruleFor(content: SourceContent): CutRule {
-    const head = Buffer.alloc(HEAD_BYTES);
-    content.read(head, 0, HEAD_BYTES);
-    const size = inPlaceBlockBytes(head, content.status.sizeBytes);
-    if (size === undefined) return cutLength;
-    return (next, at) => Math.min(next.length, size - (at % size));
-  }
-
+/** One large file on its way. */
+export type LargeFile = {
+  /** Of the whole file: they take the data themselves, and must be told of the holes. */
+  readonly digests: ContentDigests;
   /**
-   * The blocks of one stretch of data, in order; fewer bytes in all than the stretch has, when the
-   * file ends before it. A block is valid until the next one is asked for.
+   * The blocks of one stretch of data, in order; fewer bytes in all than the stretch has, when
+   * the file ends before it. A block is valid until the next one is asked for.
    * @throws {SourceTrouble} unreadable
    */
-  *blocks(content: SourceContent, { start, length }: Extent, rule: CutRule): Generator<Buffer> {
-    this.#window ??= Buffer.allocUnsafeSlow(WINDOW_BYTES);
-    const window = this.#window;
-    let end = start + length;
-    /** What is read and not yet cut: where in the window, and where in the file it begins. */
-    let [from, to, at] = [0, 0, start];
-    for (;;) {
-      const next = at + to - from;
-      if (to - from < CUT_BYTES_MAX && next < end) {
-        window.copyWithin(0, from, to);
-        [from, to] = [0, to - from];
-        const wanted = Math.min(end - next, WINDOW_BYTES - to);
-        const count = content.read(window.subarray(to), next, wanted);
-        to += count;
-        if (count < wanted) end = next + count;
-      }
-      if (from === to) return;
-      const size = rule(window.subarray(from, Math.min(from + CUT_BYTES_MAX, to)), at);
-      yield window.subarray(from, from + size);
-      from += size;
-      at += size;
+  blocks(extent: Extent): AsyncGenerator<Buffer>;
+};
+
+/** Cuts the large files of one run, one at a time. */
+export class BlockCutter {
+  /** Shared with the thread; made when the first large file comes. */
+  #memory: Buffer | undefined;
+  #thread: DigestThread | undefined;
+
+  /** @throws {SourceTrouble} unreadable */
+  async begin(content: SourceContent): Promise<LargeFile> {
+    const rule = ruleFor(content);
+    const memory = (this.#memory ??= Buffer.from(new SharedArrayBuffer(WINDOWS * WINDOW_BYTES)));
+    const digests = await this.#digests(memory, content.status.sizeBytes);
+    return { digests, blocks: (extent) => cut(extent, { content, rule, digests, memory }) };
+  }
+
+  async #digests(memory: Buffer, sizeBytes: number): Promise<ContentDigests> {
+    if (sizeBytes < THREAD_FILE_BYTES_MIN) return new DigestsHere();
+    this.#thread ??= new DigestThread(memory);
+    return await this.#thread.begin();
+  }
+
+  /** Ends the thread. */
+  async close(): Promise<void> {
+    await this.#thread?.close();
+    this.#thread = undefined;
+  }
+}
+
+function ruleFor(content: SourceContent): CutRule {
+  const head = Buffer.alloc(HEAD_BYTES);
+  content.read(head, 0, HEAD_BYTES);
+  const size = inPlaceBlockBytes(head, content.status.sizeBytes);
+  if (size === undefined) return cutLength;
+  return (next, at) => Math.min(next.length, size - (at % size));
+}
+
+type Cutting = {
+  readonly content: SourceContent;
+  readonly rule: CutRule;
+  readonly digests: ContentDigests;
+  readonly memory: Buffer;
+};
+
+async function* cut(
+  { start, length }: Extent,
+  { content, rule, digests, memory }: Cutting,
+): AsyncGenerator<Buffer> {
+  let end = start + length;
+  /** Where in the file that begins which is read and not yet cut. */
+  let at = start;
+  let uncut = memory.subarray(0, 0);
+  for (let window = 0; ;) {
+    const next = at + uncut.length;
+    if (uncut.length < CUT_BYTES_MAX && next < end) {
+      // The rest moves to before what comes, so that no block lies in two windows.
+      const fresh = window + CUT_BYTES_MAX;
+      await digests.room();
+      uncut.copy(memory, fresh - uncut.length);
+      const wanted = Math.min(end - next, READ_BYTES);
+      const count = content.read(memory.subarray(fresh), next, wanted);
+      if (count > 0) await digests.update(memory.subarray(fresh, fresh + count));
+      if (count < wanted) end = next + count;
+      uncut = memory.subarray(fresh - uncut.length, fresh + count);
+      window = WINDOW_BYTES - window;
     }
+    if (uncut.length === 0) return;
+    const size = rule(uncut.subarray(0, CUT_BYTES_MAX), at);
+    yield uncut.subarray(0, size);
+    uncut = uncut.subarray(size);
+    at += size;
   }
 }

@@ -220,6 +220,8 @@ class Run {
       const isInterrupted = error instanceof LbsError && error.code === 'interrupted';
       await (isInterrupted ? segments.close() : segments.abandon());
       throw error;
+    } finally {
+      await entries.close();
     }
   }
 

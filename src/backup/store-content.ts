@@ -6,13 +6,14 @@
  * apart from its holes; a larger one is cut by its content (cut-points). Blocks that are all zeros
  * become `zero[n]`.
  */
-import { createHash, hash, type Hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Xattr } from '../format/entry.ts';
 import type { FileStatus } from '../posix/file-status.ts';
 import type { FileStatusWord } from '../report.ts';
 import type { SourceContent, SourceEntry } from '../sources/source.ts';
 import { nowSeconds } from '../std/clock.ts';
 import type { BlockCutter } from './block-cutter.ts';
+import { type ContentDigests, DigestsHere, type WholeDigests } from './content-digests.ts';
 import { CUT_BYTES_MAX } from './cut-points.ts';
 import type { Fields } from './entry-fields.ts';
 import type { BlockOutcome, BlockStore } from './store-block.ts';
@@ -79,17 +80,22 @@ export async function storeContent(
 async function readOnce(content: SourceContent, tools: ReadingTools): Promise<StoredContent> {
   const { blocks, block, cutter, breathe } = tools;
   const { sizeBytes } = content.status;
-  const reading = new Reading(blocks, nowSeconds());
-  const rule = sizeBytes > BLOCK_BYTES ? cutter.ruleFor(content) : undefined;
+  const openedS = nowSeconds();
+  const large = sizeBytes > BLOCK_BYTES ? await cutter.begin(content) : undefined;
+  const reading = new Reading(blocks, openedS, large?.digests);
   for (const extent of content.extents()) {
     if (extent.kind === 'hole') {
       await reading.addHole(extent.start, extent.length, breathe);
       continue;
     }
     const { start, length } = extent;
-    let count: number;
-    if (rule !== undefined) {
-      count = await addBlocks(reading, cutter.blocks(content, extent, rule), breathe);
+    let count = 0;
+    if (large !== undefined) {
+      for await (const part of large.blocks(extent)) {
+        await reading.addBlock(part, hash('sha256', part, 'hex'));
+        count += part.length;
+        await breathe();
+      }
     } else {
       count = content.read(block, start, length);
       if (count > 0) await reading.addData(block.subarray(0, count), count === sizeBytes);
@@ -98,21 +104,6 @@ async function readOnce(content: SourceContent, tools: ReadingTools): Promise<St
     if (count < length) return reading.finish(content, false);
   }
   return reading.finish(content, content.isUnchanged());
-}
-
-/** Adds a stretch of a large file; how many bytes it had. */
-async function addBlocks(
-  reading: Reading,
-  blocks: Iterable<Buffer>,
-  breathe: () => Promise<void>,
-): Promise<number> {
-  let count = 0;
-  for (const block of blocks) {
-    await reading.addData(block, false);
-    count += block.length;
-    await breathe();
-  }
-  return count;
 }
 
 /** One reading of one file. */
@@ -127,20 +118,27 @@ class Reading {
   #bytesRead = 0;
   #zeroRun = 0;
   /** Digests of the whole content: running ones, unless one block is all of it. */
-  #running: { sha1: Hash; sha256: Hash } | undefined;
-  #whole: { sha1: string; sha256: string } | undefined;
+  #running: ContentDigests | undefined;
+  #whole: WholeDigests | undefined;
 
-  constructor(blocks: BlockStore, openedS: number) {
+  /** `running` when a large file takes its own data. */
+  constructor(blocks: BlockStore, openedS: number, running: ContentDigests | undefined) {
     this.#blocks = blocks;
     this.#openedS = openedS;
+    this.#running = running;
   }
 
   /** `isWhole`: these bytes are the whole file, as most files are. */
   async addData(data: Buffer, isWhole: boolean): Promise<void> {
-    this.#bytesRead += data.length;
     const sha256 = hash('sha256', data, 'hex');
     if (isWhole) this.#whole = { sha1: hash('sha1', data, 'hex'), sha256 };
-    else this.#hash(data);
+    else await (this.#running ??= new DigestsHere()).update(data);
+    await this.addBlock(data, sha256);
+  }
+
+  /** One block, without what the file's checksum needs of it. */
+  async addBlock(data: Buffer, sha256: string): Promise<void> {
+    this.#bytesRead += data.length;
     if (isAllZeros(data)) {
       this.#addZeros(data.length);
       return;
@@ -157,8 +155,9 @@ class Reading {
   /** The file's checksum covers its holes as zeros, which takes its time for a huge one. */
   async addHole(start: number, length: number, breathe: () => Promise<void>): Promise<void> {
     this.#holes.push(`${start}+${length}`);
-    for (let done = 0; done < length; done += BLOCK_BYTES) {
-      this.#hash(ZEROS.subarray(0, Math.min(BLOCK_BYTES, length - done)));
+    const digests = (this.#running ??= new DigestsHere());
+    for (let done = 0; done < length; done += ZERO_BYTES_MAX) {
+      await digests.zeros(Math.min(ZERO_BYTES_MAX, length - done));
       await breathe();
     }
     this.#addZeros(length);
@@ -176,18 +175,6 @@ class Reading {
       this.#digests.push('-');
       this.#zeroRun -= length;
     }
-  }
-
-  #hash(data: Buffer): void {
-    this.#running ??= { sha1: createHash('sha1'), sha256: createHash('sha256') };
-    this.#running.sha1.update(data);
-    this.#running.sha256.update(data);
-  }
-
-  #digestsOfAll(): { sha1: string; sha256: string } {
-    if (this.#whole !== undefined) return this.#whole;
-    const running = this.#running ?? { sha1: createHash('sha1'), sha256: createHash('sha256') };
-    return { sha1: running.sha1.digest('hex'), sha256: running.sha256.digest('hex') };
   }
 
   #word(): FileStatusWord {
@@ -211,9 +198,10 @@ class Reading {
       .join('\n');
   }
 
-  finish(content: SourceContent, isStable: boolean): StoredContent {
+  async finish(content: SourceContent, isStable: boolean): Promise<StoredContent> {
     this.#endZeros();
-    const { sha1, sha256 } = this.#digestsOfAll();
+    const digests = this.#running ?? new DigestsHere();
+    const { sha1, sha256 } = this.#whole ?? (await digests.finish());
     const fields: Fields = [
       ['checksum', `sha1=${sha1}`],
       ['data', this.#dataText()],

@@ -102,6 +102,11 @@ export class EntryStore {
     this.#tools = { blocks, breathe, block, cutter: new BlockCutter() };
   }
 
+  /** Ends what works beside the run. */
+  async close(): Promise<void> {
+    await this.#tools.cutter.close();
+  }
+
   warn(warning: SourceWarning): void {
     this.counts.warnings++;
     this.#stages.report({ type: 'warning', warning });

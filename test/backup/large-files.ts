@@ -1,12 +1,6 @@
 /** Large files through whole backups: what a change costs, and that all of it comes back. */
-import {
-  closeSync,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { hash } from 'node:crypto';
+import { closeSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { BlockCutter } from '../../src/backup/block-cutter.ts';
@@ -93,43 +87,47 @@ test('files around the size of a block and of the window come back as they were'
   await checkLatest(t, at);
 });
 
-test('blocks do not depend on how a file is read', (t) => {
+/** The blocks of one stretch of a file in `dir`, and the checksums of that stretch. */
+async function cutFile(cutter: BlockCutter, dir: string, [start, length]: [number, number]) {
+  const fd = openSync(dir, 'r');
+  const content = openContent(fd, Buffer.from('file\0'));
+  const large = await cutter.begin(content);
+  const blocks: Buffer[] = [];
+  for await (const block of large.blocks({ kind: 'data', start, length })) {
+    blocks.push(Buffer.from(block));
+  }
+  const digests = await large.digests.finish();
+  content.close();
+  closeSync(fd);
+  return { blocks, digests };
+}
+
+test('blocks do not depend on how a file is read', async (t) => {
   const dir = tempDir(t);
   const bytes = Buffer.concat([pseudoRandom('read', 9_000_001), Buffer.alloc(300_000, 'a')]);
   writeFileSync(join(dir, 'file'), bytes);
-  const fd = openSync(dir, 'r');
-  const content = openContent(fd, Buffer.from('file\0'));
   const cutter = new BlockCutter();
-  const rule = cutter.ruleFor(content);
   for (const start of [0, 1, 4095, 1_048_577, 5_000_000, bytes.length - 1]) {
     const expected: number[] = [];
     for (let at = start; at < bytes.length; at += expected.at(-1) ?? 0) {
       expected.push(cutLength(bytes.subarray(at, at + CUT_BYTES_MAX)));
     }
-    const length = bytes.length - start;
-    const blocks = Array.from(
-      cutter.blocks(content, { kind: 'data', start, length }, rule),
-      (block) => Buffer.from(block),
-    );
-    t.deepEqual(blocks.map((block) => block.length), expected); // prettier-ignore
-    t.true(Buffer.concat(blocks).equals(bytes.subarray(start)));
+    const stretch = bytes.subarray(start);
+    const { blocks, digests } = await cutFile(cutter, dir, [start, stretch.length]);
+    const lengths = blocks.map((block) => block.length);
+    t.deepEqual(lengths, expected);
+    t.true(Buffer.concat(blocks).equals(stretch));
+    t.deepEqual(digests, { sha1: hash('sha1', stretch), sha256: hash('sha256', stretch) });
   }
-  content.close();
-  closeSync(fd);
+  await cutter.close();
 });
 
-test('a file that is shorter than it was when it was opened ends where it ends', (t) => {
+test('a file that is shorter than it was when it was opened ends where it ends', async (t) => {
   const dir = tempDir(t);
-  writeFileSync(join(dir, 'file'), pseudoRandom('short', 5_000_000));
-  const fd = openSync(dir, 'r');
-  const content = openContent(fd, Buffer.from('file\0'));
-  const blocks = new BlockCutter().blocks(
-    content,
-    { kind: 'data', start: 0, length: 6_000_000 },
-    cutLength,
-  );
-  const all = Buffer.concat(Array.from(blocks, (block) => Buffer.from(block)));
-  t.true(all.equals(readFileSync(join(dir, 'file'))));
-  content.close();
-  closeSync(fd);
+  const bytes = pseudoRandom('short', 5_000_000);
+  writeFileSync(join(dir, 'file'), bytes);
+  const cutter = new BlockCutter();
+  const { blocks } = await cutFile(cutter, dir, [0, 6_000_000]);
+  t.true(Buffer.concat(blocks).equals(bytes));
+  await cutter.close();
 });
