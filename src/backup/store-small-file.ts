@@ -7,31 +7,40 @@
  */
 import { hash } from 'node:crypto';
 import type { SourceEntry } from '../sources/source.ts';
+import type { FileStatusWord } from '../report.ts';
 import { nowSeconds } from '../std/clock.ts';
+import type { BlockStore } from './store-block.ts';
 import { BLOCK_BYTES, isAllZeros, type ReadingTools, type StoredContent } from './store-content.ts';
 
+/** What an empty file comes to, without hashing nothing for each. */
+const EMPTY: Stored = {
+  sha1: hash('sha1', '', 'hex'),
+  sha256: hash('sha256', '', 'hex'),
+  reference: '',
+  word: 'old',
+};
+
 /**
- * Undefined when the file is empty, of more than one block, has holes or only zeros, or changed
+ * Undefined when the file is of more than one block, has holes or only zeros, or changed
  * under the reading: then nothing is decided yet. Ask `tools.blocks.room` before.
  * @throws {SourceTrouble} when it cannot be opened or read; {LbsError} for all else
  */
 export function storeSmallFile(entry: SourceEntry, tools: ReadingTools): StoredContent | undefined {
   const expected = entry.status.sizeBytes;
-  if (expected === 0 || expected > BLOCK_BYTES) return undefined;
+  if (expected > BLOCK_BYTES) return undefined;
   const openedS = nowSeconds();
   const content = entry.openContent();
   try {
     const { status } = content;
     const { sizeBytes } = status;
-    if (sizeBytes === 0 || sizeBytes > BLOCK_BYTES || !content.isOneExtent()) return undefined;
+    if (sizeBytes > BLOCK_BYTES || !content.isOneExtent()) return undefined;
     if (content.read(tools.block, 0, sizeBytes) < sizeBytes) return undefined;
     const data = tools.block.subarray(0, sizeBytes);
     if (isAllZeros(data)) return undefined;
     const xattrs = content.xattrs();
     if (!content.isUnchanged()) return undefined;
-    const sha256 = hash('sha256', data, 'hex');
-    const sha1 = hash('sha1', data, 'hex');
-    const { reference, outcome } = tools.blocks.store(data, sha256);
+    const block = sizeBytes === 0 ? EMPTY : storeBlock(data, tools.blocks);
+    const { sha1, sha256, reference, word } = block;
     return {
       status,
       fields: [
@@ -41,7 +50,7 @@ export function storeSmallFile(entry: SourceEntry, tools: ReadingTools): StoredC
         ['size', String(sizeBytes)],
       ],
       xattrs,
-      word: outcome === 'known' ? 'old' : outcome,
+      word,
       sizeBytes,
       bytesRead: sizeBytes,
       sha256,
@@ -51,4 +60,18 @@ export function storeSmallFile(entry: SourceEntry, tools: ReadingTools): StoredC
   } finally {
     content.close();
   }
+}
+
+type Stored = {
+  readonly sha1: string;
+  readonly sha256: string;
+  readonly reference: string;
+  readonly word: FileStatusWord;
+};
+
+function storeBlock(data: Buffer, blocks: BlockStore): Stored {
+  const sha256 = hash('sha256', data, 'hex');
+  const sha1 = hash('sha1', data, 'hex');
+  const { reference, outcome } = blocks.store(data, sha256);
+  return { sha1, sha256, reference, word: outcome === 'known' ? 'old' : outcome };
 }

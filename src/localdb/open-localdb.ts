@@ -23,8 +23,8 @@ import { APPLICATION_ID, MIGRATIONS } from './schema.ts';
 /** File names within the local database's directory; lbs-localdb(5). */
 export const LOCALDB_FILE = 'lbs-localdb.sqlite';
 
-/** A database up to this size is checked completely at opening (some 60 ms at most). */
-const QUICK_CHECK_BYTES_MAX = 32 * 1024 * 1024;
+/** A database up to this size is checked completely at opening (some 30 ms at most). */
+const QUICK_CHECK_BYTES_MAX = 8 * 1024 * 1024;
 const CACHE_KIB = 8 * 1024;
 
 export type OpenDatabase = {

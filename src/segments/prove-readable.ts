@@ -7,7 +7,6 @@
  */
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { extract } from 'tar-stream';
 import { LbsError, messageOf } from '../errors.ts';
 import { showText } from '../std/byte-path.ts';
 import type { OpenFile } from '../stores/store.ts';
@@ -80,6 +79,8 @@ async function readBack(
     }
   }
   const source = Readable.from(hashed());
+  // Loaded on use: a run that stores nothing has no need of it.
+  const { extract } = await import('tar-stream');
   const tar = extract();
   // A failing source must end the iteration below instead of going unnoticed.
   source.on('error', (error) => tar.destroy(error));
