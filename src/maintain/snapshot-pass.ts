@@ -63,14 +63,18 @@ export class SnapshotPass {
     for await (const entry of log) {
       if (handler.entry(entry)) again++;
     }
-    if (this.#objects.fileBytes < KEPT_BYTES_MAX) return;
-    this.#objects.close();
-    this.#objects = new MetadataObjects(this.#source, { signal: this.#signal });
+    if (this.#objects.fileBytes >= KEPT_BYTES_MAX) this.#forgetObjects();
   }
 
-  /** Forgets what was seen, but keeps what was fetched. */
+  /** Forgets all: what was seen, and what was fetched, which is some 32 MiB of memory. */
   restart(): void {
     this.#known.clear();
+    this.#forgetObjects();
+  }
+
+  #forgetObjects(): void {
+    this.#objects.close();
+    this.#objects = new MetadataObjects(this.#source, { signal: this.#signal });
   }
 
   close(): void {

@@ -139,6 +139,8 @@ export class ContentsVerifier {
       segments.length,
       sizes.reduce((sum, size) => sum + size, 0),
     );
+    // Not needed until losses are named, if there are any.
+    this.#pass.restart();
     const check = this.#check;
     const handler = {
       piece: (id: number, offset: number, bytes: Buffer) => check.piece(id, offset, bytes),
@@ -168,11 +170,6 @@ export class ContentsVerifier {
 
   get hasLosses(): boolean {
     return this.#table.lost > 0;
-  }
-
-  /** Before `nameLosses` of the first snapshot. */
-  startNaming(): void {
-    this.#pass.restart();
   }
 
   /** Reports the files of a snapshot whose content is lost. */

@@ -108,7 +108,6 @@ async function verifyContents(
   }
   await contents.checkContents();
   if (!contents.hasLosses) return;
-  contents.startNaming();
   for await (const snapshot of opened()) {
     if (isConcerned(snapshot)) await contents.nameLosses(snapshot.name, snapshot.descriptor);
   }

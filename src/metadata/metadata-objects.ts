@@ -21,6 +21,8 @@ export type WantedObjects = Map<string, Set<number>>;
 
 export type MetadataObjectsOptions = {
   readonly tmpdir?: string | undefined;
+  /** Bytes kept in memory before the file is used. */
+  readonly memoryBytesMax?: number;
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -37,6 +39,12 @@ export function isDamage(error: unknown): boolean {
   return error instanceof LbsError && !NOT_DAMAGE.has(error.code);
 }
 
+/**
+ * Objects kept in memory; more go to the file, which mostly stays in the system's cache. With four
+ * times as much a restore of 190,000 entries took 30 MB more, and no less time.
+ */
+const MEMORY_BYTES_MAX = 8 * 1024 * 1024;
+
 export class MetadataObjects {
   readonly #source: SegmentSource;
   readonly #signal: AbortSignal | undefined;
@@ -46,7 +54,8 @@ export class MetadataObjects {
   constructor(source: SegmentSource, options: MetadataObjectsOptions = {}) {
     this.#source = source;
     this.#signal = options.signal;
-    this.#spool = new SpoolFile({ tmpdir: options.tmpdir });
+    const { tmpdir, memoryBytesMax = MEMORY_BYTES_MAX } = options;
+    this.#spool = new SpoolFile({ tmpdir, memoryBytesMax });
   }
 
   /** Bytes kept on disk. */

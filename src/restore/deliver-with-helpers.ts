@@ -110,6 +110,8 @@ async function useNews(begun: HelpedSegment, handler: ContentHandler): Promise<S
       lose(begun, index, reason, handler);
     }
     if (news.bytes.length > 0) begun.taken();
+    // Not left to the collector, which lets tens of MiB of them add up.
+    news.bytes.buffer.transfer(0);
     ({ end } = news);
   }
   const error = end.error && new LbsError(end.error.code, end.error.message, hintOf(end.error));

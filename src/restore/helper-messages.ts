@@ -61,7 +61,7 @@ export type HelperNews = {
   readonly done: readonly number[];
   readonly handedBack: readonly number[];
   /** The bytes of these, one after the other. */
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
   readonly lost: readonly (readonly [index: number, reason: string])[];
   readonly end: HelperEnd | undefined;
 };

@@ -58,6 +58,9 @@ class Window {
 
 const window = new Window();
 
+/** Used again for all news: memory that is left to the collector adds up to tens of MiB. */
+let handedBackBytes: Buffer = Buffer.alloc(0);
+
 /** The work on one segment. */
 class Job {
   readonly #pieces: PackedPieces;
@@ -69,7 +72,7 @@ class Job {
   #done: number[] = [];
   #lost: [number, string][] = [];
   #handedBack: number[] = [];
-  #parts: Buffer[] = [];
+  /** Of `handedBackBytes`, what belongs to these. */
   #bytes = 0;
 
   constructor(pieces: PackedPieces, doTask: DoTask) {
@@ -116,15 +119,15 @@ class Job {
       return;
     }
     this.#handedBack.push(index);
-    this.#parts.push(Buffer.from(bytes));
-    this.#bytes += length;
+    handedBackBytes = withRoom(handedBackBytes, this.#bytes + length);
+    this.#bytes += bytes.copy(handedBackBytes, this.#bytes);
   }
 
   /** Sends what there is to tell. */
   async tell(end: HelperEnd | undefined): Promise<void> {
     const hasNews = this.#done.length + this.#lost.length + this.#handedBack.length > 0;
     if (!hasNews && end === undefined) return;
-    const bytes = joined(this.#parts, this.#bytes);
+    const bytes = new Uint8Array(handedBackBytes.subarray(0, this.#bytes));
     const news: HelperNews = {
       done: this.#done,
       handedBack: this.#handedBack,
@@ -136,21 +139,18 @@ class Job {
     this.#done = [];
     this.#lost = [];
     this.#handedBack = [];
-    this.#parts = [];
     this.#bytes = 0;
     if (hasBytes) await window.enter();
     port.postMessage(news, [bytes.buffer]);
   }
 }
 
-function joined(parts: readonly Buffer[], length: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
+/** `buffer`, or a larger one with the same bytes. */
+function withRoom(buffer: Buffer, bytes: number): Buffer {
+  if (bytes <= buffer.length) return buffer;
+  const larger = Buffer.allocUnsafeSlow(Math.max(bytes, NEWS_BYTES));
+  buffer.copy(larger);
+  return larger;
 }
 
 /** The first place of `objects`, which are in order, that is not below `object`. */

@@ -14,6 +14,7 @@ import type { HelperNews, HelperOrder, HelperSetup, SegmentJob } from './helper-
 
 /** Beside the main thread. Each takes some 30 MB, most of it the runtime's own. */
 const HELPERS_MAX = 1;
+const YOUNG_MB = 3;
 /** Segments begun beyond those that helpers are at work on. */
 const DONE_EARLY_MAX = 5;
 
@@ -79,7 +80,12 @@ class Helper {
   #died: { error: unknown } | undefined;
 
   constructor(setup: HelperSetup, onIdle: () => void) {
-    this.#worker = new Worker(ENTRY, { workerData: setup, name: 'lbs-helper' });
+    this.#worker = new Worker(ENTRY, {
+      workerData: setup,
+      name: 'lbs-helper',
+      // What is young here dies young; with the default it takes some 10 MB more.
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+    });
     this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
     this.#worker.on('message', (news: HelperNews) => {
       const running = this.#running;

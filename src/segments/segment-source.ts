@@ -160,6 +160,8 @@ export async function* objectsOf(
     reader.end();
   } catch (error) {
     throw named(error, fileName);
+  } finally {
+    reader.close();
   }
 }
 

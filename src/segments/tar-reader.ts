@@ -74,6 +74,14 @@ export class TarReader {
     if (this.#zeroBlocks === 0) throw this.#corrupt('it ends without an end-of-archive block');
   }
 
+  /** Gives memory back at once; what was delivered is not valid any more. */
+  close(): void {
+    for (const { buffer } of this.#spares) {
+      if (buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize) buffer.transfer(0);
+    }
+    this.#spares.fill(Buffer.alloc(0));
+  }
+
   #corrupt(why: string): LbsError {
     return new LbsError('segment-corrupt', `segment ${this.#prefix.slice(0, -1)}: ${why}`);
   }

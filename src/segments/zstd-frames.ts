@@ -153,6 +153,14 @@ class FileWindow {
     return next;
   }
 
+  /** When nothing more will be read. */
+  close(): void {
+    const last = this.#buffer;
+    this.#buffer = Buffer.alloc(0);
+    this.#start = this.#end = 0;
+    this.#giveUp(last);
+  }
+
   #giveUp(bytes: Buffer): void {
     if (!this.#frames.has(bytes.buffer) && !this.#keptForGood.has(bytes.buffer)) free(bytes);
   }
@@ -304,14 +312,18 @@ async function nextFrame(window: FileWindow): Promise<NextFrame> {
 export async function* readZstdFrames(file: OpenFile): AsyncGenerator<Buffer> {
   const window = new FileWindow(file.fd);
   let pending: PendingFrame | undefined;
-  for (;;) {
-    // This starts the next frame on another thread before the caller gets the one before it.
-    const next = await nextFrame(window);
-    if (pending !== undefined) yield* pending.chunks();
-    pending = undefined;
-    if (next.kind === 'end') return;
-    if (next.kind === 'damaged') throw next.error;
-    if (next.kind === 'small') pending = next.frame;
-    else yield* streamed(takeLargeFrame(window, next.header));
+  try {
+    for (;;) {
+      // This starts the next frame on another thread before the caller gets the one before it.
+      const next = await nextFrame(window);
+      if (pending !== undefined) yield* pending.chunks();
+      pending = undefined;
+      if (next.kind === 'end') return;
+      if (next.kind === 'damaged') throw next.error;
+      if (next.kind === 'small') pending = next.frame;
+      else yield* streamed(takeLargeFrame(window, next.header));
+    }
+  } finally {
+    window.close();
   }
 }
