@@ -15,7 +15,7 @@ const READ_BYTES = 2 * CUT_BYTES_MAX;
 const WINDOW_BYTES = CUT_BYTES_MAX + READ_BYTES;
 const WINDOWS = 2;
 
-/** Below this a thread is not worth its start (some 20 ms) and its memory (some 6 MB). */
+/** Below this a thread is not worth its start and its memory (some 15 MB). */
 const THREAD_FILE_BYTES_MIN = 8 * 1024 * 1024;
 
 /**
