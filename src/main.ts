@@ -22,6 +22,14 @@ setFlagsFromString('--heap-growing-percent=100');
 /** Set by --json once the options are read: then the last line of a failure is JSON too. */
 let isJson = false;
 
+/** How the process ends: help and mistakes in options need no libc for it. */
+let leave: (code: number) => never = (code) => process.exit(code);
+
+/** Profiles are written when the runtime ends in its usual way. */
+function isProfiled(): boolean {
+  return process.execArgv.some((arg) => /^--(cpu|heap)-prof/.test(arg));
+}
+
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Loaded on use, so that `lbs --help` or a typing error does not wait for the rest. */
@@ -102,6 +110,7 @@ async function run(
   const config = readConfig(parsed.given.get('config')?.at(-1)?.toString(), process.env);
   const flags = new FlagValues(parsed, config, process.env);
   const start = await LOAD[command.name]();
+  if (!isProfiled()) leave = (await import('./posix/exit.ts')).exitAtOnce;
   return await start({ flags, outputs, signal });
 }
 
@@ -135,7 +144,7 @@ async function finish(code: number, { out, err }: Outputs): Promise<never> {
   if (out.failure) err.line(`lbs: cannot write to standard output: ${out.failure.message}`);
   await err.flush();
   // Not left to the event loop: a stray handle must not keep a finished program alive.
-  process.exit(out.failure && code === EXIT.done ? EXIT.failed : code);
+  return leave(out.failure && code === EXIT.done ? EXIT.failed : code);
 }
 
 const outputs: Outputs = { out: new Output(process.stdout), err: new Output(process.stderr) };
