@@ -11,7 +11,6 @@ import { LbsError, errnoName } from '../errors.ts';
 import { cString, renameAt } from '../posix/libc.ts';
 import type { HelperDuty } from './helper-messages.ts';
 import { decodeRecord } from './ledger-record.ts';
-import { STATE } from './restore-ledger.ts';
 import { TargetDirectories, openDirectory } from './safe-target.ts';
 import { AttributeSetter } from './set-attributes.ts';
 import { temporaryNameOf } from './target-tree.ts';
@@ -70,7 +69,7 @@ function writeFile(
   id: number,
   { task, bytes }: { task: Buffer; bytes: Buffer },
 ): boolean {
-  const entry = { ...decodeRecord(task), id, state: STATE.content, first: undefined };
+  const entry = { id, ...decodeRecord(task) };
   try {
     writeWholeFile(maker, entry, bytes, refuseWarning);
     return true;

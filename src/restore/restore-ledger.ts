@@ -86,6 +86,7 @@ const BATCH_ROWS = 500;
 export class RestoreLedger {
   readonly #db: Database.Database;
   #lastId = 0;
+  #hasRelaxed = false;
   readonly #add;
   readonly #get;
   readonly #batch;
@@ -209,11 +210,13 @@ export class RestoreLedger {
   }
 
   relaxed(path: Buffer, mode: number): void {
+    this.#hasRelaxed = true;
     this.#db.prepare('insert or ignore into relaxed values (?, ?)').run(path, mode);
   }
 
   /** A directory has got its recorded mode: nothing is to be undone there. */
   forgetRelaxed(path: Buffer): void {
+    if (!this.#hasRelaxed) return;
     this.#db.prepare('delete from relaxed where path = ?').run(path);
   }
 

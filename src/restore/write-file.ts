@@ -57,7 +57,7 @@ function mismatch(expected: Checksum): WrongContent {
   return new WrongContent(`its content does not have the recorded ${expected.algorithm} checksum`);
 }
 
-function expectedOf(entry: LedgerEntry): Checksum | undefined {
+function expectedOf(entry: Pick<LedgerEntry, 'checksum'>): Checksum | undefined {
   return entry.checksum === undefined ? undefined : parseChecksum(entry.checksum);
 }
 
@@ -71,7 +71,7 @@ function fileAt(fd: number, { dir, name }: Spot): Place {
  */
 export function writeWholeFile(
   maker: WholeFileMaker,
-  entry: LedgerEntry,
+  entry: Pick<LedgerEntry, 'id' | 'path' | 'checksum' | 'wish'>,
   content: Buffer,
   warn: Warn,
 ): void {

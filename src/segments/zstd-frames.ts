@@ -76,6 +76,7 @@ function free(bytes: Buffer): void {
  */
 class FileWindow {
   readonly #fd: number;
+  readonly #sizeBytes: number;
   #buffer = Buffer.alloc(0);
   /** Frames still in use, by the buffer that they are in. */
   readonly #frames = new Map<ArrayBufferLike, number>();
@@ -85,8 +86,9 @@ class FileWindow {
   #end = 0;
   #position = 0;
 
-  constructor(fd: number) {
-    this.#fd = fd;
+  constructor(file: OpenFile) {
+    this.#fd = file.fd;
+    this.#sizeBytes = file.sizeBytes;
   }
 
   /** Bytes buffered from the present place on. */
@@ -97,12 +99,13 @@ class FileWindow {
   /** Reads until `bytes` are buffered; false when the file ends before. */
   async ensure(bytes: number): Promise<boolean> {
     while (this.#end - this.#start < bytes) {
-      if (this.#buffer.length - this.#end < READ_BYTES) this.#makeRoom(bytes);
+      const wanted = this.#readBytes;
+      if (this.#buffer.length - this.#end < wanted) this.#makeRoom(bytes, wanted);
       const { bytesRead } = await readAsync(
         this.#fd,
         this.#buffer,
         this.#end,
-        READ_BYTES,
+        wanted,
         this.#position,
       );
       if (bytesRead === 0) return false;
@@ -112,9 +115,17 @@ class FileWindow {
     return true;
   }
 
-  #makeRoom(bytes: number): void {
+  /** Bytes to ask for: of a small file all, and one more to see its end. */
+  get #readBytes(): number {
+    const left = this.#sizeBytes - this.#position;
+    return left > 0 ? Math.min(left + 1, READ_BYTES) : READ_BYTES;
+  }
+
+  #makeRoom(bytes: number, readBytes: number): void {
     const kept = this.buffered;
-    const capacity = Math.max(bytes, kept.length, 3 * READ_BYTES) + READ_BYTES;
+    // Stores have many small segments, from runs in which little changed.
+    const ahead = readBytes < READ_BYTES ? readBytes : 3 * READ_BYTES;
+    const capacity = Math.max(bytes, kept.length, ahead) + readBytes;
     const buffer = Buffer.allocUnsafeSlow(capacity);
     kept.copy(buffer);
     const old = this.#buffer;
@@ -310,7 +321,7 @@ async function nextFrame(window: FileWindow): Promise<NextFrame> {
  * @throws {LbsError} segment-corrupt for anything but whole frames, after all that is before
  */
 export async function* readZstdFrames(file: OpenFile): AsyncGenerator<Buffer> {
-  const window = new FileWindow(file.fd);
+  const window = new FileWindow(file);
   let pending: PendingFrame | undefined;
   try {
     for (;;) {
