@@ -185,10 +185,7 @@ export class ChecksumVerifier {
     }
   }
 
-  /**
-   * The digests of a file of a usual size, each on a thread of its own: 0.7 GB of segments on two
-   * processors in half the time that one thread takes for both.
-   */
+  /** The digests of a file of a usual size, each on a thread of its own. */
   async #digestsOfWhole(file: OpenFile, algorithms: readonly Algorithm[]): Promise<Expected> {
     this.#whole ??= Buffer.allocUnsafeSlow(WHOLE_BYTES_MAX);
     let length = 0;

@@ -39,10 +39,7 @@ export function isDamage(error: unknown): boolean {
   return error instanceof LbsError && !NOT_DAMAGE.has(error.code);
 }
 
-/**
- * Objects kept in memory; more go to the file, which mostly stays in the system's cache. With four
- * times as much a restore of 190,000 entries took 30 MB more, and no less time.
- */
+/** Kept in memory; more goes to the file, which mostly stays in the system's cache. */
 const MEMORY_BYTES_MAX = 8 * 1024 * 1024;
 
 export class MetadataObjects {

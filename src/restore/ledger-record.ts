@@ -1,6 +1,6 @@
 /**
- * What a restore remembers of one entry, as bytes: 16 columns of a database cost 13 us to write
- * and 4 to read, this costs 3 and 2. A helper thread gets the same bytes.
+ * What a restore remembers of one entry, as bytes: writing 16 columns of a database was 13 us of
+ * each entry in a profile, this is 3. A helper thread gets the same bytes.
  *
  *     type, role, what is there (a byte each), padding
  *     links, size, mode, uid, gid, mtime s, mtime ns          (eight bytes each)

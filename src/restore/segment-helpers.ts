@@ -12,7 +12,7 @@ import { LbsError } from '../errors.ts';
 import type { OpenFile } from '../stores/store.ts';
 import type { HelperNews, HelperOrder, HelperSetup, SegmentJob } from './helper-messages.ts';
 
-/** Beside the main thread. Each takes some 30 MB, most of it the runtime's own. */
+/** Beside the main thread. Each takes 19 MB before it does anything. */
 const HELPERS_MAX = 1;
 const YOUNG_MB = 3;
 /** Segments begun beyond those that helpers are at work on. */
@@ -83,7 +83,7 @@ class Helper {
     this.#worker = new Worker(ENTRY, {
       workerData: setup,
       name: 'lbs-helper',
-      // What is young here dies young; with the default it takes some 10 MB more.
+      // What is young here dies young.
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     });
     this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
