@@ -15,8 +15,8 @@ import { EXIT, LbsError, exitCodeOf } from './errors.ts';
 import { showText } from './std/byte-path.ts';
 import { endGroups } from './std/child-groups.ts';
 
-// The heap would grow to several times what is in use before it is cleaned: with this a backup of
-// 100,000 tiny files peaks at 155 MB instead of 240, for a fifth to two fifths more processor time.
+// The heap would grow to several times what is in use before it is cleaned. With this, and with
+// what bin/lbs sets, a first backup of 192,000 entries peaks at 155 MB instead of 220, in the same time.
 setFlagsFromString('--heap-growing-percent=100');
 
 /** Set by --json once the options are read: then the last line of a failure is JSON too. */
