@@ -186,7 +186,7 @@ export class TreeScenario {
       ({ path, sizeBytes }) =>
         sizeBytes > 1000 && sizeBytes < 20_000 && /^[\w./-]+$/.test(path.toString('latin1')),
     );
-    // From the middle, as good as any.
+    // From the middle, as good as another.
     const file = small[Math.floor(small.length / 2)];
     if (file === undefined) {
       this.#bench.results.note(section, LBS.name, 'left out: the tree has no small file');
