@@ -54,18 +54,17 @@ export class SegmentUse {
 
   /** True when this very object may be referred to. */
   isObjectUsable(segment: string, object: number): boolean {
-    const use = this.#of(segment);
+    return this.#mayRefer({ use: this.#of(segment), object });
+  }
+
+  #mayRefer({ use, object }: UsedObject): boolean {
     if (!use.isUsable) return false;
     return !use.hasExpired || use.id === undefined || this.#index.isUsable(use.id, object);
   }
 
   /** True when all objects that the content of `record` refers to may be referred to. */
   isContentUsable(record: CacheRecord): boolean {
-    return this.#contentOf(record).every(
-      ({ use, object }) =>
-        use.isUsable &&
-        (!use.hasExpired || use.id === undefined || this.#index.isUsable(use.id, object)),
-    );
+    return this.#contentOf(record).every((used) => this.#mayRefer(used));
   }
 
   /** Marks all objects that the content of `record` refers to. */

@@ -18,6 +18,7 @@ import { type OpenSnapshot, readSmallFile } from '../snapshots/open-snapshot.ts'
 import { type OpenFile, SMALL_FILE_BYTES_MAX, type Store } from '../stores/store.ts';
 import type { DamageLog } from './damage-log.ts';
 import type { VerifyProgress } from './verify-progress.ts';
+import { freeMemory } from '../std/free-memory.ts';
 
 const readAsync = promisify(read);
 const { subtle } = webcrypto;
@@ -155,7 +156,7 @@ export class ChecksumVerifier {
       if (trouble !== undefined) this.#lose(segment, file, trouble);
       this.#progress.countFile(0);
     }
-    this.#whole?.buffer.transfer(0);
+    if (this.#whole !== undefined) freeMemory(this.#whole);
     this.#whole = undefined;
   }
 

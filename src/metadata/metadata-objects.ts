@@ -11,6 +11,7 @@ import { checksumOf, parseChecksum } from '../format/checksum.ts';
 import { formatObjectName, type ObjectReference } from '../format/reference.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
 import { SpoolFile, type Spooled } from '../std/spool-file.ts';
+import { freeMemory } from '../std/free-memory.ts';
 
 type Slot =
   | { readonly kind: 'kept'; readonly spooled: Spooled; checked: string | undefined }
@@ -133,8 +134,7 @@ export class MetadataObjects {
     // Not left to the collector: a restore goes on to what needs the memory.
     for (const slots of this.#slots.values()) {
       for (const slot of slots.values()) {
-        const bytes = slot.kind === 'kept' && slot.spooled.kind === 'memory' && slot.spooled.bytes;
-        if (bytes && bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
+        if (slot.kind === 'kept' && slot.spooled.kind === 'memory') freeMemory(slot.spooled.bytes);
       }
     }
     this.#slots.clear();

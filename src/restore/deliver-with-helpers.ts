@@ -11,6 +11,7 @@ import type { ContentPlan, Piece } from './content-plan.ts';
 import { type HelperDuty, type HelperEnd, type HelperNews, packPieces } from './helper-messages.ts';
 import { SegmentDelivery } from './segment-delivery.ts';
 import { BegunSegment, SegmentHelpers } from './segment-helpers.ts';
+import { freeMemory } from '../std/free-memory.ts';
 
 /** A segment that more files need than this is not given to a helper: its job grows with them. */
 const JOB_PIECES_MAX = 50_000;
@@ -110,8 +111,7 @@ async function useNews(begun: HelpedSegment, handler: ContentHandler): Promise<S
       lose(begun, index, reason, handler);
     }
     if (news.bytes.length > 0) begun.taken();
-    // Not left to the collector, which lets tens of MiB of them add up.
-    news.bytes.buffer.transfer(0);
+    freeMemory(news.bytes);
     ({ end } = news);
   }
   const error = end.error && new LbsError(end.error.code, end.error.message, hintOf(end.error));

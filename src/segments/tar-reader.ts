@@ -8,6 +8,7 @@
  */
 import { LbsError } from '../errors.ts';
 import { readTarHeader, TAR_RECORD_BYTES } from '../format/tar-header.ts';
+import { freeMemory } from '../std/free-memory.ts';
 
 /**
  * Largest object accepted. The family cuts data at 1 MiB and metadata near 64 KiB; an old list
@@ -76,9 +77,7 @@ export class TarReader {
 
   /** Gives memory back at once; what was delivered is not valid any more. */
   close(): void {
-    for (const { buffer } of this.#spares) {
-      if (buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize) buffer.transfer(0);
-    }
+    for (const spare of this.#spares) freeMemory(spare);
     this.#spares.fill(Buffer.alloc(0));
   }
 

@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 import { createZstdDecompress, zstdDecompress } from 'node:zlib';
 import { LbsError, messageOf } from '../errors.ts';
 import type { OpenFile } from '../stores/store.ts';
+import { freeMemory } from '../std/free-memory.ts';
 import { decoded } from './stream-chunks.ts';
 
 const readAsync = promisify(read);
@@ -59,15 +60,6 @@ function readFrameHeader(bytes: Buffer): FrameHeader {
   else if (sizeBytes === 8) contentBytes = Number(bytes.readBigUInt64LE(at));
   const checksumBytes = (descriptor & 4) === 0 ? 0 : 4;
   return { headerBytes: at + sizeBytes, contentBytes, checksumBytes };
-}
-
-/**
- * Gives the memory of `bytes` back at once, and not when it is collected: the runtime lets tens of
- * MiB outside of its heap pile up in each thread before it looks (reading 490 MB took 75 MB less).
- */
-function free(bytes: Buffer): void {
-  const { buffer } = bytes;
-  if (buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize) buffer.transfer(0);
 }
 
 /**
@@ -173,7 +165,7 @@ class FileWindow {
   }
 
   #giveUp(bytes: Buffer): void {
-    if (!this.#frames.has(bytes.buffer) && !this.#keptForGood.has(bytes.buffer)) free(bytes);
+    if (!this.#frames.has(bytes.buffer) && !this.#keptForGood.has(bytes.buffer)) freeMemory(bytes);
   }
 }
 
@@ -267,7 +259,7 @@ class PendingFrame {
     }
     this.#window.release(this.#frame);
     yield content;
-    free(content);
+    freeMemory(content);
   }
 }
 
