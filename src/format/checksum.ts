@@ -15,7 +15,8 @@ const HEX_DIGITS: Record<ChecksumAlgorithm, number> = { sha1: 40, sha224: 56, sh
 /** Reads `algorithm=hex`. @throws {LbsError} format-syntax for an unknown algorithm or length. */
 export function parseChecksum(text: string): Checksum {
   const equals = text.indexOf('=');
-  const algorithm = CHECKSUM_ALGORITHMS.find((known) => known === text.slice(0, equals));
+  const name = text.slice(0, equals);
+  const algorithm = CHECKSUM_ALGORITHMS.find((known) => known === name);
   const hex = text.slice(equals + 1).toLowerCase();
   if (algorithm === undefined) {
     throw new LbsError('format-syntax', `unknown checksum algorithm in "${text.slice(0, 80)}"`);

@@ -77,10 +77,14 @@ function bad(stanza: Stanza, key: string): never {
   throw new LbsError('format-syntax', `entry "${name}": unreadable ${key} "${value}"`);
 }
 
+/** What nearly all numbers look like; small enough to be exact. */
+const PLAIN_DECIMAL = /^[1-9]\d{0,14}$/;
+
 /** Decimal, `0` octal or `0x` hex, as the family's readers take them. */
 function integer(stanza: Stanza, key: string): number | undefined {
   const text = stanza.get(key);
   if (text === undefined || text === '') return undefined;
+  if (PLAIN_DECIMAL.test(text)) return Number(text);
   if (!/^-?(?:0x[0-9a-f]+|\d+)$/i.test(text)) return bad(stanza, key);
   const digits = text.replace('-', '');
   const base = /^0x/i.test(digits) ? 16 : digits.length > 1 && digits.startsWith('0') ? 8 : 10;
@@ -105,13 +109,26 @@ function timespec(stanza: Stanza, key: string): Timespec | undefined {
   return ns < 1_000_000_000 ? { s, ns } : bad(stanza, `${key}_ns`);
 }
 
-function account(stanza: Stanza, key: string): { id?: number; name?: string } {
+type Account = { readonly id?: number; readonly name?: string };
+
+/** Text of accounts that were parsed: most machines have few, and each entry names two. */
+const knownAccounts = new Map<string, Account>();
+/** Against a store that makes them up. */
+const KNOWN_ACCOUNTS_MAX = 1000;
+
+function account(stanza: Stanza, key: string): Account {
   const text = stanza.get(key);
-  const match = text === undefined ? undefined : /^(\d+)(?: \((.*)\))?/.exec(text);
-  if (!match) return {};
-  const id = Number(match[1]);
-  if (id > 0xffffffff) return bad(stanza, key);
-  return match[2] === undefined ? { id } : { id, name: String(uriUnescape(match[2])) };
+  if (text === undefined) return {};
+  let known = knownAccounts.get(text);
+  if (known === undefined) {
+    const match = /^(\d+)(?: \((.*)\))?/.exec(text);
+    if (!match) return {};
+    const id = Number(match[1]);
+    if (id > 0xffffffff) return bad(stanza, key);
+    known = match[2] === undefined ? { id } : { id, name: String(uriUnescape(match[2])) };
+    if (knownAccounts.size < KNOWN_ACCOUNTS_MAX) knownAccounts.set(text, known);
+  }
+  return known;
 }
 
 function device(stanza: Stanza): Entry['device'] {
@@ -120,7 +137,8 @@ function device(stanza: Stanza): Entry['device'] {
 }
 
 function words(text: string | undefined): string[] {
-  return text === undefined ? [] : text.split(/\s+/).filter((word) => word !== '');
+  if (text === undefined || text === '') return [];
+  return /\s/.test(text) ? text.split(/\s+/).filter((word) => word !== '') : [text];
 }
 
 function xattrs(stanza: Stanza): Xattr[] {

@@ -10,7 +10,21 @@
 /** Keys and values of one stanza. A repeated key keeps its last value. */
 export type Stanza = Map<string, string>;
 
-const KEY_LINE = /^([-\w]+):[ \t]*(.*)$/s;
+const KEY = /^[-\w]+$/;
+const SPACE = 0x20;
+const TAB = 0x09;
+
+/** Keys that were met and are keys indeed: the same few in every stanza, so few are tested. */
+const knownKeys = new Set<string>();
+/** Against a store that makes them up. */
+const KNOWN_KEYS_MAX = 200;
+
+function isKey(text: string): boolean {
+  if (knownKeys.has(text)) return true;
+  if (!KEY.test(text)) return false;
+  if (knownKeys.size < KNOWN_KEYS_MAX) knownKeys.add(text);
+  return true;
+}
 
 /** Result of feeding one line to a `StanzaParser`. */
 export type LineResult =
@@ -31,20 +45,23 @@ export class StanzaParser {
     if (line === '') return this.#end();
     const first = line.charCodeAt(0);
     if (first === 0x40) return { kind: 'include', reference: line.slice(1) };
-    if (first === 0x20 || first === 0x09) {
+    if (first === SPACE || first === TAB) {
       if (this.#lastKey === undefined) return { kind: 'junk', line };
       const before = this.#stanza.get(this.#lastKey) ?? '';
       const more = line.trimStart();
       this.#stanza.set(this.#lastKey, before === '' ? more : `${before}\n${more}`);
       return MORE;
     }
-    const match = KEY_LINE.exec(line);
-    if (!match) {
+    const colon = line.indexOf(':');
+    const key = colon < 0 ? '' : line.slice(0, colon);
+    if (!isKey(key)) {
       this.#lastKey = undefined;
       return { kind: 'junk', line };
     }
-    this.#lastKey = match[1] ?? '';
-    this.#stanza.set(this.#lastKey, match[2] ?? '');
+    let start = colon + 1;
+    while (line.charCodeAt(start) === SPACE || line.charCodeAt(start) === TAB) start++;
+    this.#lastKey = key;
+    this.#stanza.set(key, line.slice(start));
     return MORE;
   }
 

@@ -1,6 +1,6 @@
 /**
- * Is the file that is in the target already the recorded one? Equal files are left alone: not
- * written again, and only attributes that differ are corrected.
+ * What is in the target already? A file that is the recorded one is left alone: not written again,
+ * and only attributes that differ are corrected.
  *
  * Called by plan-restore.ts before anything is written; changes nothing.
  */
@@ -24,15 +24,20 @@ export type Existing = {
   readonly freedBytes: number;
 };
 
-const NOTHING: Existing = { isEqual: false, freedBytes: 0 };
+const SOMETHING_ELSE: Existing = { isEqual: false, freedBytes: 0 };
 
-/** Compares type, size and content with what is at the entry's path. */
+/** What is at the path of an entry that is no regular file, or not the first name of one. */
+export function lookForExisting(tree: TargetTree, path: Buffer): Existing | undefined {
+  return tree.look(path, () => SOMETHING_ELSE);
+}
+
+/** Compares type, size and content with what is at the entry's path; undefined for nothing. */
 export async function compareExisting(
   tree: TargetTree,
   entry: NewLedgerEntry,
   attributes: AttributeSetter,
   tally: RestoreTally,
-): Promise<Existing> {
+): Promise<Existing | undefined> {
   let fd = -1;
   const status = tree.look(entry.path, (spot, found) => {
     const comparable =
@@ -41,7 +46,7 @@ export async function compareExisting(
     if (comparable) fd = libc.tryOpenAt(spot.dir.fd, spot.name, flags);
     return found;
   });
-  if (!status) return NOTHING;
+  if (!status) return undefined;
   const freedBytes = status.type === 'f' && status.links === 1 ? status.blocks * 512 : 0;
   if (fd < 0) return { isEqual: false, freedBytes };
   try {

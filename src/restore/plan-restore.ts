@@ -10,7 +10,7 @@ import { parseChecksum } from '../format/checksum.ts';
 import type { SliceDialect } from '../format/reference.ts';
 import { showPath } from '../std/byte-path.ts';
 import { normaliseRanges, totalLength } from './byte-ranges.ts';
-import { compareExisting } from './compare-existing.ts';
+import { type Existing, compareExisting, lookForExisting } from './compare-existing.ts';
 import type { ContentPlan } from './content-plan.ts';
 import { type NewLedgerEntry, STATE, type RestoreLedger } from './restore-ledger.ts';
 import type { RestoreTally } from './restore-tally.ts';
@@ -102,19 +102,22 @@ class Planner {
     }
     const group = groupOf(entry);
     const first = group === undefined ? undefined : this.#stages.ledger.firstOf(group);
-    if (!this.#isThere(planned)) this.needs.entries++;
+    const existing = await this.#existing(planned, first !== undefined);
+    if (!existing && planned.path.length > 0) this.needs.entries++;
     if (first !== undefined) {
       this.#stages.ledger.add({ ...planned, state: STATE.link, first });
       return;
     }
-    const id = await this.#addFirst(entry, planned);
+    const id = this.#addFirst(entry, planned, existing);
     if (group !== undefined && id !== undefined) this.#stages.ledger.startGroup(group, id);
   }
 
-  /** Its name is taken in the target already, so it needs no new inode for good. */
-  #isThere({ path }: NewLedgerEntry): boolean {
-    if (path.length === 0) return true;
-    return this.#stages.tree?.look(path, () => true) ?? false;
+  /** What has the name in the target already; undefined when a new inode will be needed. */
+  async #existing(planned: NewLedgerEntry, isLink: boolean): Promise<Existing | undefined> {
+    const { tree, attributes, tally } = this.#stages;
+    if (tree === undefined || planned.path.length === 0) return undefined;
+    if (planned.type !== 'f' || isLink) return lookForExisting(tree, planned.path);
+    return compareExisting(tree, planned, attributes, tally);
   }
 
   #planned(entry: Entry, path: Buffer, role: Role): NewLedgerEntry {
@@ -146,10 +149,13 @@ class Planner {
   }
 
   /** Adds an entry that is not a further name of another; undefined when it is damaged. */
-  async #addFirst(entry: Entry, planned: NewLedgerEntry): Promise<number | undefined> {
-    const { ledger, tree, attributes, tally } = this.#stages;
+  #addFirst(
+    entry: Entry,
+    planned: NewLedgerEntry,
+    existing: Existing | undefined,
+  ): number | undefined {
+    const { ledger } = this.#stages;
     if (entry.type !== 'f') return ledger.add(planned);
-    const existing = tree && (await compareExisting(tree, planned, attributes, tally));
     if (existing?.isEqual === true) {
       return ledger.add({ ...planned, state: STATE.equal });
     }

@@ -1,7 +1,8 @@
 /**
  * What a restore remembers of every selected entry between its passes, in a temporary database
- * that SQLite keeps in memory while it is small and on disk when it is not: memory stays flat for
- * millions of entries. It has no name and is gone when the process is.
+ * that SQLite keeps in memory while it is small and on disk when it is not. It has no name and is
+ * gone when the process is. Only the state of each entry, a byte, stays in memory: it changes with
+ * every file, and an update of the database costs as much as creating a small file.
  *
  * An entry's id is also its file id in the content plan. Ids follow the order of the metadata.
  */
@@ -31,6 +32,7 @@ export const STATE = {
   refused: 7,
 } as const;
 export type State = (typeof STATE)[keyof typeof STATE];
+const STATES = Object.values(STATE);
 
 export type LedgerEntry = {
   readonly id: number;
@@ -57,7 +59,7 @@ export type LedgerEntry = {
 
 export type NewLedgerEntry = Omit<LedgerEntry, 'id'>;
 
-type Row = { id: number; state: State; first: number | null; record: Buffer };
+type Row = { id: number; first: number | null; record: Buffer };
 
 const SCHEMA = `
   pragma journal_mode = off;
@@ -66,7 +68,6 @@ const SCHEMA = `
   pragma cache_size = -4096;
   create table entries (
     id integer primary key,
-    state integer not null,
     first integer,
     record blob not null,
     -- Of directories only.
@@ -80,35 +81,32 @@ const SCHEMA = `
   create table relaxed (path blob primary key, mode integer not null) without rowid;
 `;
 
-const COLUMNS = 'id, state, first, record';
+const COLUMNS = 'id, first, record';
 const BATCH_ROWS = 500;
+const STATES_MIN = 4096;
 
 export class RestoreLedger {
   readonly #db: Database.Database;
   #lastId = 0;
+  /** By id. */
+  #states = new Uint8Array(STATES_MIN);
   #hasRelaxed = false;
   readonly #add;
   readonly #get;
-  readonly #batch;
-  readonly #recordIn;
-  readonly #setState;
+  readonly #record;
   readonly #findGroup;
   readonly #addGroup;
 
   constructor() {
     this.#db = new Database('');
     this.#db.exec(SCHEMA);
-    this.#add = this.#db.prepare<[number, State, number | null, Buffer, Buffer | null]>(
-      'insert into entries values (?, ?, ?, ?, ?)',
+    this.#add = this.#db.prepare<[number, number | null, Buffer, Buffer | null]>(
+      'insert into entries values (?, ?, ?, ?)',
     );
     this.#get = this.#db.prepare<[number], Row>(`select ${COLUMNS} from entries where id = ?`);
-    this.#recordIn = this.#db
-      .prepare<[number, State], Buffer>('select record from entries where id = ? and state = ?')
+    this.#record = this.#db
+      .prepare<[number], Buffer>('select record from entries where id = ?')
       .pluck();
-    this.#batch = this.#db.prepare<[number, number, number, number], Row>(
-      `select ${COLUMNS} from entries where id > ? and state in (?, ?) order by id limit ?`,
-    );
-    this.#setState = this.#db.prepare<[State, number]>('update entries set state = ? where id = ?');
     this.#findGroup = this.#db
       .prepare<[string], number>('select id from groups where key = ?')
       .pluck();
@@ -126,7 +124,13 @@ export class RestoreLedger {
   add(entry: NewLedgerEntry): number {
     const id = ++this.#lastId;
     const path = entry.type === 'd' ? entry.path : null;
-    this.#add.run(id, entry.state, entry.first ?? null, encodeRecord(entry), path);
+    this.#add.run(id, entry.first ?? null, encodeRecord(entry), path);
+    if (id >= this.#states.length) {
+      const grown = new Uint8Array(2 * this.#states.length);
+      grown.set(this.#states);
+      this.#states = grown;
+    }
+    this.#states[id] = entry.state;
     return id;
   }
 
@@ -134,16 +138,16 @@ export class RestoreLedger {
   get(id: number): LedgerEntry {
     const row = this.#get.get(id);
     if (!row) throw new TypeError(`no entry ${id} in the ledger`);
-    return entryOf(row);
+    return this.#entryOf(row);
   }
 
   /** The record of an entry in `state`; undefined when it is in another. */
   recordIn(state: State, id: number): Buffer | undefined {
-    return this.#recordIn.get(id, state);
+    return this.#states[id] === state ? this.#record.get(id) : undefined;
   }
 
   setState(id: number, state: State): void {
-    this.#setState.run(state, id);
+    this.#states[id] = state;
   }
 
   /** The first entry of a hard-link group; undefined when this group was not met before. */
@@ -162,30 +166,29 @@ export class RestoreLedger {
 
   /** Entries in one of the states, in the order of the metadata. States may change meanwhile. */
   *inState(state: State, orState: State = state): Generator<LedgerEntry> {
-    for (let after = 0; ;) {
-      const rows = this.#batch.all(after, state, orState, BATCH_ROWS);
-      for (const row of rows) yield entryOf(row);
-      const last = rows.at(-1);
-      if (!last) return;
-      after = last.id;
+    for (let id = 1; id <= this.#lastId; id++) {
+      const current = this.#states[id];
+      if (current === state || current === orState) yield this.get(id);
     }
   }
 
   /** Directories to finish: what is in a directory before the directory, the target last. */
   *directoriesToFinish(): Generator<LedgerEntry> {
-    this.#db.exec(`create index to_finish on entries (path) where state = ${STATE.finish}`);
+    this.#db.exec('create index directories on entries (path) where path is not null');
     // A path is a proper prefix of all that is below it, so it sorts before it by plain bytes.
     const next = this.#db.prepare<[Buffer, number], Row & { path: Buffer }>(
-      `select ${COLUMNS}, path from entries where state = ${STATE.finish} and (path, id) < (?, ?)
+      `select ${COLUMNS}, path from entries where path is not null and (path, id) < (?, ?)
        order by path desc, id desc limit ${BATCH_ROWS}`,
     );
     let before = this.#db
-      .prepare<[], Buffer | null>(`select max(path) from entries where state = ${STATE.finish}`)
+      .prepare<[], Buffer | null>('select max(path) from entries where path is not null')
       .pluck()
       .get();
     for (let beforeId = Number.MAX_SAFE_INTEGER; before;) {
       const rows = next.all(before, beforeId);
-      for (const row of rows) yield entryOf(row);
+      for (const row of rows) {
+        if (this.#states[row.id] === STATE.finish) yield this.#entryOf(row);
+      }
       before = rows.at(-1)?.path;
       beforeId = rows.at(-1)?.id ?? 0;
     }
@@ -230,8 +233,13 @@ export class RestoreLedger {
   close(): void {
     this.#db.close();
   }
+
+  #entryOf({ id, first, record }: Row): LedgerEntry {
+    const entry = decodeRecord(record);
+    return { ...entry, id, state: stateOf(this.#states[id]), first: first ?? undefined };
+  }
 }
 
-function entryOf({ id, state, first, record }: Row): LedgerEntry {
-  return { ...decodeRecord(record), id, state, first: first ?? undefined };
+function stateOf(byte: number | undefined): State {
+  return STATES.find((state) => state === byte) ?? STATE.make;
 }

@@ -13,6 +13,7 @@ import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
 
 const SLASH = 0x2f;
+const DOT = 0x2e;
 /** Directories kept open. Well below the common limit of 1024 descriptors. */
 const HANDLES_MAX = 256;
 const DEFAULT_ACL = Buffer.from('system.posix_acl_default');
@@ -27,11 +28,13 @@ function problemOf(path: Buffer, foreign: boolean): string | undefined {
   let start = 0;
   for (let at = 0; at <= path.length; at++) {
     if (at !== path.length && path[at] !== SLASH) continue;
-    const part = path.subarray(start, at).toString('latin1');
+    const length = at - start;
+    const dots = path[start] === DOT && (length === 1 || path[start + 1] === DOT) ? length : 0;
     start = at + 1;
-    if (part === '..') return 'the name has ".." in it';
-    if (!foreign && part === '') return 'the name has an empty component';
-    if (!foreign && part === '.') return 'the name has "." in it';
+    if (dots === 2) return 'the name has ".." in it';
+    if (foreign) continue;
+    if (length === 0) return 'the name has an empty component';
+    if (dots === 1) return 'the name has "." in it';
   }
   return undefined;
 }
@@ -43,7 +46,7 @@ function problemOf(path: Buffer, foreign: boolean): string | undefined {
  * @throws {LbsError} unsafe-path
  */
 export function safePath(path: Buffer, foreign: boolean): Buffer {
-  if (path.length === 1 && path[0] === 0x2e) return Buffer.alloc(0);
+  if (path.length === 1 && path[0] === DOT) return Buffer.alloc(0);
   const problem = problemOf(path, foreign);
   if (problem !== undefined) throw new LbsError('unsafe-path', problem);
   if (!foreign) return path;

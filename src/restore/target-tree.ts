@@ -42,6 +42,8 @@ export class TargetTree {
   readonly #directories: TargetDirectories;
   readonly #ledger: RestoreLedger;
   readonly #isRoot = process.geteuid?.() === 0;
+  /** The last path where `look` saw nothing. Entries come in path order, so one is enough. */
+  #missing: Buffer | undefined;
   /** All temporary names of this run: this and the entry's id. */
   readonly temporaryPrefix = `.lbs-restore-${newUuid()}`;
 
@@ -87,16 +89,22 @@ export class TargetTree {
     }
   }
 
-  /** What is at `path` now, without changing anything; undefined when nothing can be seen. */
+  /**
+   * What is at `path`, without changing anything; undefined when nothing can be seen. For planning
+   * only: below what was missing a moment ago nothing is looked for again, which in a new target
+   * was a third of the time of planning.
+   */
   look<T>(path: Buffer, action: (spot: Spot, status: FileStatus) => T): T | undefined {
+    if (this.#missing !== undefined && isBelow(path, this.#missing)) return undefined;
     try {
       const { handle, name } = this.#directories.parent(path);
       const status = statusIfAny(handle.fd, name);
-      return status && action({ dir: handle, name }, status);
+      if (status) return action({ dir: handle, name }, status);
     } catch {
       // No directory there, or not for us: then there is nothing to keep either.
-      return undefined;
     }
+    this.#missing = path;
+    return undefined;
   }
 
   /** The open directory at `path`. @throws {SystemError} */
@@ -230,6 +238,11 @@ export class TargetTree {
     this.#ledger.relaxed(path, status.mode);
     return true;
   }
+}
+
+function isBelow(path: Buffer, above: Buffer): boolean {
+  const { length } = above;
+  return path[length] === SLASH && path.compare(above, 0, length, 0, length) === 0;
 }
 
 /** chmod of exactly what `fd` is open on, O_PATH or not. */
