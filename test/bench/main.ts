@@ -13,6 +13,7 @@ import { missingPeers, versions } from './programs.ts';
 import { Results } from './results.ts';
 import { bigFiles, changedBlocks, classicFilter } from './scenario-files.ts';
 import { growth, seriesOfSnapshots } from './scenario-growth.ts';
+import { manySegments } from './scenario-segments.ts';
 import { TreeScenario } from './scenario-tree.ts';
 import { readSettings } from './settings.ts';
 import { showTable } from './table.ts';
@@ -47,6 +48,7 @@ const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
   series: () => seriesOfSnapshots(bench),
   filter: () => classicFilter(bench),
   growth: () => growth(bench),
+  segments: () => manySegments(bench),
 };
 
 /** The tree four times (itself, two stores, restored), or the big files and a store of them. */

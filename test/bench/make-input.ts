@@ -194,6 +194,15 @@ export function makeTinyFiles(dir: string, count: number): void {
   }
 }
 
+/** `count` files of `sizeBytes` that do not compress and are all different. */
+export function makeRandomFiles(dir: string, count: number, sizeBytes: number): void {
+  for (let index = 0; index < count; index++) {
+    const sub = join(dir, `d${Math.floor(index / TINY_PER_DIRECTORY)}`);
+    if (index % TINY_PER_DIRECTORY === 0) mkdirSync(sub, { recursive: true });
+    writeFileSync(join(sub, `file-${index}`), pseudoRandom(`file ${index}`, sizeBytes));
+  }
+}
+
 const ROW_BYTES = 400;
 
 /** A database as programs keep them: numbered rows of text, with an index. */

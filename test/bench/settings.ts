@@ -33,6 +33,8 @@ export type Sizes = {
   readonly seriesEntries: number;
   /** Numbers of tiny files for the table of growth. */
   readonly growth: readonly number[];
+  /** Of a store with very many segments. */
+  readonly segments: number;
 };
 
 export type Settings = {
@@ -63,6 +65,7 @@ const FULL: Sizes = {
   snapshots: 200,
   seriesEntries: 5000,
   growth: [10_000, 100_000, 1_000_000],
+  segments: 20_000,
 };
 
 const QUICK: Sizes = {
@@ -81,6 +84,7 @@ const QUICK: Sizes = {
   snapshots: 20,
   seriesEntries: 1000,
   growth: [10_000, 30_000],
+  segments: 500,
 };
 
 /** @throws {Error} when a variable is no number, or an argument is not known. */
@@ -100,15 +104,17 @@ export function readSettings(
   };
   const base = quick ? QUICK : FULL;
   const rounds = number('BENCH_ROUNDS') ?? base.rounds;
+  const peerRounds = number('BENCH_PEER_ROUNDS') ?? base.peerRounds;
   const maxEntries = number('BENCH_MAX_ENTRIES');
   return {
     quick,
     sizes: {
       ...base,
       rounds,
-      peerRounds: Math.min(base.peerRounds, rounds),
-      peerRestoreRounds: Math.min(base.peerRestoreRounds, rounds),
+      peerRounds: Math.min(peerRounds, rounds),
+      peerRestoreRounds: Math.min(peerRounds, base.peerRestoreRounds, rounds),
       snapshots: number('BENCH_SNAPSHOTS') ?? base.snapshots,
+      segments: number('BENCH_SEGMENTS') ?? base.segments,
       growth: maxEntries === undefined ? base.growth : growthUpTo(base.growth, maxEntries),
     },
     treeFrom: given('BENCH_TREE'),
