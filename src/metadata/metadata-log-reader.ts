@@ -34,8 +34,6 @@ const LOG_DEPTH_MAX = 3;
 const LIST_DEPTH_MAX = 3;
 /** The root and what it names are remembered; stretches inside of those are too many. */
 const REMEMBERED_DEPTH_MAX = 2;
-/** A search comes back to what it read: with less kept it reads a segment several times. */
-const SEARCH_BYTES_MAX = 32 * 1024 * 1024;
 /** Entries between two turns of the event loop, so that an interrupt gets through. */
 const ENTRIES_PER_TURN = 1000;
 
@@ -89,9 +87,8 @@ export async function* readMetadata(
   options: ReadMetadataOptions = {},
 ): AsyncGenerator<Entry> {
   const { tmpdir, signal } = options;
-  const memoryBytesMax = options.only === undefined ? {} : { memoryBytesMax: SEARCH_BYTES_MAX };
-  const objects =
-    options.objects ?? new MetadataObjects(source, { tmpdir, signal, ...memoryBytesMax });
+  const isSearch = options.only !== undefined;
+  const objects = options.objects ?? new MetadataObjects(source, { tmpdir, signal, isSearch });
   try {
     const reader = new LogReader(objects, descriptor.dialect, options);
     if (options.only !== undefined) await reader.narrow(descriptor.root, options.only);

@@ -1,14 +1,15 @@
 /**
  * The objects that a metadata log consists of, fetched segment by segment and kept.
  *
- * Called by the metadata log reader. Segments can only be read from their start, and a log that
- * grew over many snapshots hops between dozens of them; so the objects wanted are collected
+ * Called by the metadata log reader. Most segments can only be read from their start, and a log
+ * that grew over many snapshots hops between dozens of them; so the objects wanted are collected
  * first, every segment is read once for all of them, and they are kept in a spool (memory, then
- * an unnamed file). One instance may serve many snapshots of a store, which share most objects.
+ * an unnamed file). A few objects of a large segment are looked for without reading the rest. One instance may serve many snapshots of a store, which share most objects.
  */
 import { type ErrorCode, LbsError, messageOf } from '../errors.ts';
 import { checksumOf, parseChecksum } from '../format/checksum.ts';
 import { formatObjectName, type ObjectReference } from '../format/reference.ts';
+import type { ObjectFinder } from '../segments/object-finder.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
 import { SpoolFile, type Spooled } from '../std/spool-file.ts';
 import { freeMemory } from '../std/free-memory.ts';
@@ -17,13 +18,16 @@ type Slot =
   | { readonly kind: 'kept'; readonly spooled: Spooled; checked: string | undefined }
   | { readonly kind: 'lost'; readonly reason: string };
 
+/** Objects of one segment, by their numbers. */
+type Slots = Map<number, Slot>;
+
 /** Numbers of the objects wanted, by segment. */
 export type WantedObjects = Map<string, Set<number>>;
 
 export type MetadataObjectsOptions = {
   readonly tmpdir?: string | undefined;
-  /** Bytes kept in memory before the file is used. */
-  readonly memoryBytesMax?: number;
+  /** Few objects are wanted, one after the other and here and there. */
+  readonly isSearch?: boolean;
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -43,17 +47,27 @@ export function isDamage(error: unknown): boolean {
 /** Kept in memory; more goes to the file, which mostly stays in the system's cache. */
 const MEMORY_BYTES_MAX = 8 * 1024 * 1024;
 
+/** Bytes of a temporary file that a search may take for objects that it may not need. */
+const SEARCH_FILE_BYTES_MAX = 512 * 1024 * 1024;
+/** More objects of one segment are as fast, or faster, had by reading it from its start. */
+const FIND_MAX = 64;
+/** Segments that a search goes to and fro between; each costs some MiB. */
+const FINDERS_MAX = 4;
+
 export class MetadataObjects {
   readonly #source: SegmentSource;
   readonly #signal: AbortSignal | undefined;
+  readonly #isSearch: boolean;
   readonly #spool: SpoolFile;
-  readonly #slots = new Map<string, Map<number, Slot>>();
+  readonly #slots = new Map<string, Slots>();
+  /** By segment, the one used last at the end; undefined where there can be none. */
+  readonly #finders = new Map<string, ObjectFinder | undefined>();
 
   constructor(source: SegmentSource, options: MetadataObjectsOptions = {}) {
     this.#source = source;
     this.#signal = options.signal;
-    const { tmpdir, memoryBytesMax = MEMORY_BYTES_MAX } = options;
-    this.#spool = new SpoolFile({ tmpdir, memoryBytesMax });
+    this.#isSearch = options.isSearch ?? false;
+    this.#spool = new SpoolFile({ tmpdir: options.tmpdir, memoryBytesMax: MEMORY_BYTES_MAX });
   }
 
   /** Bytes kept on disk. */
@@ -80,20 +94,10 @@ export class MetadataObjects {
   async #loadSegment(segment: string, wanted: ReadonlySet<number>): Promise<void> {
     let slots = this.#slots.get(segment);
     if (slots === undefined) this.#slots.set(segment, (slots = new Map()));
-    let missing = wanted.size;
     let reason = 'the segment does not hold it';
     try {
-      for await (const batch of this.#source.objects(segment, this.#signal)) {
-        for (const { object, data } of batch) {
-          if (slots.has(object)) continue;
-          const isWanted = wanted.has(object);
-          // What lies beside a wanted object is often wanted next, so it is kept while it is free.
-          if (!isWanted && !this.#spool.hasMemoryFor(data.length)) continue;
-          slots.set(object, { kind: 'kept', spooled: this.#spool.put(data), checked: undefined });
-          if (isWanted) missing--;
-        }
-        if (missing === 0) return;
-      }
+      if (wanted.size <= FIND_MAX && (await this.#find(segment, wanted, slots))) return;
+      if (await this.#read(segment, wanted, slots)) return;
     } catch (error) {
       if (!isDamage(error)) throw error;
       reason = messageOf(error);
@@ -101,6 +105,64 @@ export class MetadataObjects {
     for (const object of wanted) {
       if (!slots.has(object)) slots.set(object, { kind: 'lost', reason });
     }
+  }
+
+  /** Looks for the objects of `wanted` one by one; true when all are here. */
+  async #find(segment: string, wanted: ReadonlySet<number>, slots: Slots): Promise<boolean> {
+    const finder = this.#finder(segment);
+    if (finder === undefined) return false;
+    for (const object of [...wanted].sort((a, b) => a - b)) {
+      const data = await finder.find(object);
+      if (this.#signal?.aborted === true) {
+        throw new LbsError('interrupted', 'interrupted while reading metadata');
+      }
+      if (data === undefined) return false;
+      slots.set(object, this.#keep(data));
+    }
+    return true;
+  }
+
+  #finder(segment: string): ObjectFinder | undefined {
+    const known = this.#finders.has(segment);
+    const finder = known ? this.#finders.get(segment) : this.#source.finder(segment);
+    this.#finders.delete(segment);
+    for (const [oldest, other] of this.#finders) {
+      if (this.#finders.size < FINDERS_MAX) break;
+      this.#finders.delete(oldest);
+      other?.close();
+    }
+    this.#finders.set(segment, finder);
+    return finder;
+  }
+
+  /** Reads `segment` from its start until all of `wanted` are here; false when it has not all. */
+  async #read(segment: string, wanted: ReadonlySet<number>, slots: Slots): Promise<boolean> {
+    let missing = 0;
+    for (const object of wanted) if (!slots.has(object)) missing++;
+    for await (const batch of this.#source.objects(segment, this.#signal)) {
+      for (const { object, data } of batch) {
+        if (slots.has(object)) continue;
+        const isWanted = wanted.has(object);
+        if (!isWanted && !this.#hasRoomFor(data.length)) continue;
+        slots.set(object, this.#keep(data));
+        if (isWanted) missing--;
+      }
+      if (missing === 0 && !(this.#isSearch && this.#hasRoomFor(0))) return true;
+    }
+    return missing === 0;
+  }
+
+  /**
+   * What lies beside a wanted object is often wanted next, so it is kept while it is free. A search
+   * comes back to a segment a dozen times: it keeps all, so that the segment is read once.
+   */
+  #hasRoomFor(bytes: number): boolean {
+    if (this.#spool.hasMemoryFor(bytes)) return true;
+    return this.#isSearch && this.#spool.fileBytes < SEARCH_FILE_BYTES_MAX;
+  }
+
+  #keep(data: Buffer): Slot {
+    return { kind: 'kept', spooled: this.#spool.put(data), checked: undefined };
   }
 
   /**
@@ -138,6 +200,8 @@ export class MetadataObjects {
       }
     }
     this.#slots.clear();
+    for (const finder of this.#finders.values()) finder?.close();
+    this.#finders.clear();
     this.#spool.close();
   }
 }

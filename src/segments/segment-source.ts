@@ -9,8 +9,12 @@
 import { LbsError } from '../errors.ts';
 import { parseSegmentFile } from '../format/snapshot-name.ts';
 import type { OpenFile, Store, StoredFile } from '../stores/store.ts';
+import { ObjectFinder } from './object-finder.ts';
 import { TarReader } from './tar-reader.ts';
 import { unfilter, unfilterCommand } from './unfilter.ts';
+
+/** Files of less than this are read whole as fast as an object is found in them. */
+const FINDER_BYTES_MIN = 512 * 1024;
 
 /** An object of a segment; `data` is valid until the next batch is asked for. */
 export type SegmentObject = { readonly object: number; readonly data: Buffer };
@@ -81,6 +85,18 @@ export class SegmentSource {
   open(segment: string): { file: OpenFile; name: string } {
     const { name } = this.#found(segment);
     return { file: this.store.open(name), name };
+  }
+
+  /**
+   * For single objects of `segment`; the caller closes it. Undefined where only reading from the
+   * start can get them. @throws {LbsError} store-missing-file, io
+   */
+  finder(segment: string): ObjectFinder | undefined {
+    const { name, sizeBytes } = this.#found(segment);
+    const extension = parseSegmentFile(name)?.extension ?? '';
+    const isOurs = extension === '.zst' && unfilterCommand(extension, this.unfilters) === 'builtin';
+    if (!isOurs || sizeBytes < FINDER_BYTES_MIN) return undefined;
+    return ObjectFinder.open(segment, this.store.open(name));
   }
 
   #found(segment: string): StoredFile {

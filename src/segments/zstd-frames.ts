@@ -3,7 +3,7 @@
  *
  * Our segments are many independent frames of some MiB each, and the runtime's own zstd stream
  * ends silently after the first one; so the frames are found here, by their block headers
- * (RFC 8878, section 3.1), and each is given to the decompressor alone. A frame that says its
+ * (zstd-headers), and each is given to the decompressor alone. A frame that says its
  * size and is small is decompressed in one call, with the next one already under way on another
  * thread; any other is streamed. Called by unfilter. Memory: a few frames of FRAME_BYTES_MAX.
  */
@@ -14,53 +14,26 @@ import { LbsError, messageOf } from '../errors.ts';
 import type { OpenFile } from '../stores/store.ts';
 import { freeMemory } from '../std/free-memory.ts';
 import { decoded } from './stream-chunks.ts';
+import {
+  BLOCK_HEADER_BYTES,
+  FRAME_BYTES_MAX,
+  type FrameHeader,
+  HEADER_BYTES_MAX,
+  corruptZstd,
+  readBlockHeader,
+  readFrameHeader,
+  skippableBytes,
+} from './zstd-headers.ts';
 
 const readAsync = promisify(read);
 const decompress = promisify(zstdDecompress);
 
-/** Frames of up to this many bytes, on both sides, are decompressed in one call. */
-const FRAME_BYTES_MAX = 8 * 1024 * 1024;
 /** Bytes asked of the file at once. */
 const READ_BYTES = 1024 * 1024;
 /** Bytes given out at once by the streaming way. */
 const CHUNK_BYTES = 1024 * 1024;
 /** Room beyond the expected size, so that the decompressor sees the end in the same call. */
 const SLACK_BYTES = 1024;
-
-const MAGIC = 0xfd2fb528;
-const SKIPPABLE_MASK = 0xfffffff0;
-const SKIPPABLE_MAGIC = 0x184d2a50;
-const HEADER_BYTES_MAX = 18;
-const BLOCK_BYTES_MAX = 128 * 1024;
-const RLE_BLOCK = 1;
-const RESERVED_BLOCK = 3;
-
-type FrameHeader = {
-  readonly headerBytes: number;
-  readonly contentBytes: number | undefined;
-  readonly checksumBytes: number;
-};
-
-function corrupt(why: string, cause?: unknown): LbsError {
-  return new LbsError('segment-corrupt', `zstd data is damaged: ${why}`, { cause });
-}
-
-/** What the header at the start of `bytes` says. */
-function readFrameHeader(bytes: Buffer): FrameHeader {
-  const descriptor = bytes[4] ?? 0;
-  const single = (descriptor & 0x20) !== 0;
-  const dictionaryBytes = [0, 1, 2, 4][descriptor & 3] ?? 0;
-  const sizeBytes = [single ? 1 : 0, 2, 4, 8][descriptor >> 6] ?? 0;
-  const at = 5 + (single ? 0 : 1) + dictionaryBytes;
-  if (bytes.length < at + sizeBytes) throw corrupt('it ends within a frame');
-  let contentBytes: number | undefined;
-  if (sizeBytes === 1) contentBytes = bytes.readUInt8(at);
-  else if (sizeBytes === 2) contentBytes = bytes.readUInt16LE(at) + 256;
-  else if (sizeBytes === 4) contentBytes = bytes.readUInt32LE(at);
-  else if (sizeBytes === 8) contentBytes = Number(bytes.readBigUInt64LE(at));
-  const checksumBytes = (descriptor & 4) === 0 ? 0 : 4;
-  return { headerBytes: at + sizeBytes, contentBytes, checksumBytes };
-}
 
 /**
  * A forward-only view of the file. Memory handed out by `take` is never written again, since the
@@ -170,17 +143,13 @@ class FileWindow {
 }
 
 async function need(window: FileWindow, bytes: number): Promise<void> {
-  if (!(await window.ensure(bytes))) throw corrupt('it ends within a frame');
+  if (!(await window.ensure(bytes))) throw corruptZstd('it ends within a frame');
 }
 
 /** Bytes of the block whose header is `at` bytes from here, and whether it is the last one. */
 async function blockAt(window: FileWindow, at: number): Promise<{ bytes: number; last: boolean }> {
-  await need(window, at + 3);
-  const header = window.buffered.readUIntLE(at, 3);
-  const type = (header >> 1) & 3;
-  const size = header >> 3;
-  if (type === RESERVED_BLOCK || size > BLOCK_BYTES_MAX) throw corrupt('an impossible block');
-  return { bytes: 3 + (type === RLE_BLOCK ? 1 : size), last: (header & 1) === 1 };
+  await need(window, at + BLOCK_HEADER_BYTES);
+  return readBlockHeader(window.buffered.subarray(at));
 }
 
 /** The whole frame at this place, when it is no longer than FRAME_BYTES_MAX. */
@@ -216,20 +185,21 @@ async function* takeLargeFrame(window: FileWindow, header: FrameHeader): AsyncGe
   yield window.take(header.checksumBytes);
 }
 
-async function decompressSmall(frame: Buffer, contentBytes: number): Promise<Buffer> {
+/** The content of `frame`, which says that it is `contentBytes` long. @throws when it is damaged */
+export async function decompressFrame(frame: Buffer, contentBytes: number): Promise<Buffer> {
   const content = await decompress(frame, {
     chunkSize: contentBytes + SLACK_BYTES,
     maxOutputLength: contentBytes + SLACK_BYTES,
   });
   if (content.length === contentBytes) return content;
-  throw corrupt('a frame of a size other than it says');
+  throw corruptZstd('a frame of a size other than it says');
 }
 
 async function* streamed(pieces: AsyncIterable<Buffer> | Iterable<Buffer>): AsyncGenerator<Buffer> {
   try {
     yield* decoded(pieces, createZstdDecompress({ chunkSize: CHUNK_BYTES }));
   } catch (error) {
-    throw error instanceof LbsError ? error : corrupt(messageOf(error), error);
+    throw error instanceof LbsError ? error : corruptZstd(messageOf(error), error);
   }
 }
 
@@ -243,7 +213,7 @@ class PendingFrame {
   constructor(window: FileWindow, frame: Buffer, contentBytes: number) {
     this.#window = window;
     this.#frame = frame;
-    this.#content = decompressSmall(frame, contentBytes);
+    this.#content = decompressFrame(frame, contentBytes);
     // It may fail before anybody waits for it, or be left alone: neither may end the process.
     this.#content.catch(() => undefined);
   }
@@ -255,7 +225,7 @@ class PendingFrame {
       content = await this.#content;
     } catch (error) {
       yield* streamed([this.#frame]);
-      throw corrupt(messageOf(error), error);
+      throw corruptZstd(messageOf(error), error);
     }
     this.#window.release(this.#frame);
     yield content;
@@ -269,13 +239,8 @@ async function atFrame(window: FileWindow): Promise<boolean> {
     await window.ensure(HEADER_BYTES_MAX);
     const bytes = window.buffered;
     if (bytes.length === 0) return false;
-    if (bytes.length < 5) throw corrupt('it ends within a frame');
-    const magic = bytes.readUInt32LE(0);
-    if (magic === MAGIC) return true;
-    if ((magic & SKIPPABLE_MASK) >>> 0 !== SKIPPABLE_MAGIC || bytes.length < 8) {
-      throw corrupt('no zstd frame where one should be');
-    }
-    let left = 8 + bytes.readUInt32LE(4);
+    let left = skippableBytes(bytes);
+    if (left === 0) return true;
     while (left > 0) {
       const step = Math.min(left, READ_BYTES);
       await need(window, step);

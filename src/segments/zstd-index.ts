@@ -1,0 +1,123 @@
+/**
+ * Where the frames of a zstd file are, so that one of them can be decompressed without the rest.
+ *
+ * Called by object-finder. Only headers of frames and blocks are looked at; still the file is read
+ * from its start in large pieces, because a disk or a network takes longer for hundreds of small
+ * reads. 8 MiB in the system's cache take 2 ms.
+ */
+import { readSync } from 'node:fs';
+import { freeMemory } from '../std/free-memory.ts';
+import type { OpenFile } from '../stores/store.ts';
+import { decompressFrame } from './zstd-frames.ts';
+import {
+  BLOCK_HEADER_BYTES,
+  FRAME_BYTES_MAX,
+  HEADER_BYTES_MAX,
+  corruptZstd,
+  readBlockHeader,
+  readFrameHeader,
+  skippableBytes,
+} from './zstd-headers.ts';
+
+const READ_BYTES = 256 * 1024;
+
+export type IndexedFrame = {
+  /** Place and length in the file. */
+  readonly at: number;
+  readonly bytes: number;
+  /** Place and length in what the file holds. */
+  readonly contentAt: number;
+  readonly contentBytes: number;
+};
+
+/** Reads up to `bytes.length` bytes of the file from `at` on; how many there were. */
+function readFully(fd: number, bytes: Buffer, at: number): number {
+  let filled = 0;
+  while (filled < bytes.length) {
+    const bytesRead = readSync(fd, bytes, filled, bytes.length - filled, at + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return filled;
+}
+
+/** A view of the file for looking at a few bytes here and there, forwards only. */
+class ForwardView {
+  readonly #fd: number;
+  readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  #start = 0;
+  #filled = 0;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** `bytes` bytes from `at` on, fewer at the end of the file; valid until the next call. */
+  look(at: number, bytes: number): Buffer {
+    if (at + bytes > this.#start + this.#filled) {
+      this.#start = at;
+      this.#filled = readFully(this.#fd, this.#buffer, at);
+    }
+    const from = at - this.#start;
+    return this.#buffer.subarray(from, Math.min(from + bytes, this.#filled));
+  }
+
+  close(): void {
+    freeMemory(this.#buffer);
+  }
+}
+
+/** Bytes of the frame at `at`, and of its content. @throws {LbsError} segment-corrupt */
+function frameAt(
+  view: ForwardView,
+  at: number,
+): { bytes: number; contentBytes: number | undefined } {
+  const start = view.look(at, HEADER_BYTES_MAX);
+  const skippable = skippableBytes(start);
+  if (skippable > 0) return { bytes: skippable, contentBytes: 0 };
+  const { headerBytes, contentBytes, checksumBytes } = readFrameHeader(start);
+  let end = at + headerBytes;
+  for (let isLast = false; !isLast;) {
+    const block = readBlockHeader(view.look(end, BLOCK_HEADER_BYTES));
+    end += block.bytes;
+    isLast = block.last;
+  }
+  return { bytes: end + checksumBytes - at, contentBytes };
+}
+
+/**
+ * All frames of `file` in order; undefined when one is large, or does not say how much it holds.
+ * @throws {LbsError} segment-corrupt
+ */
+export function indexZstdFrames(file: OpenFile): IndexedFrame[] | undefined {
+  const frames: IndexedFrame[] = [];
+  const view = new ForwardView(file.fd);
+  try {
+    let contentAt = 0;
+    for (let at = 0; at < file.sizeBytes;) {
+      const { bytes, contentBytes } = frameAt(view, at);
+      if (contentBytes === undefined || Math.max(bytes, contentBytes) > FRAME_BYTES_MAX) {
+        return undefined;
+      }
+      if (contentBytes > 0) frames.push({ at, bytes, contentAt, contentBytes });
+      at += bytes;
+      contentAt += contentBytes;
+    }
+    return frames;
+  } finally {
+    view.close();
+  }
+}
+
+/** What `frame` of `file` holds. @throws when it is damaged */
+export async function readZstdFrame(file: OpenFile, frame: IndexedFrame): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafeSlow(frame.bytes);
+  try {
+    if (readFully(file.fd, bytes, frame.at) < frame.bytes) {
+      throw corruptZstd('it ends within a frame');
+    }
+    return await decompressFrame(bytes, frame.contentBytes);
+  } finally {
+    freeMemory(bytes);
+  }
+}
