@@ -133,7 +133,7 @@ class LogReader {
         const wanted: WantedObjects = new Map();
         this.#objects.want(reference, wanted);
         await this.#objects.load(wanted);
-        return this.#textIfAny(reference)?.toString('latin1');
+        return this.#useIfAny(reference, latin1);
       },
       referenceOf: (line) => {
         try {
@@ -171,17 +171,15 @@ class LogReader {
       yield top;
       return;
     }
-    const text = this.#textIfAny(top);
-    if (text === undefined) return;
     const narrowed = this.#narrowed.get(this.#nameOf(top));
-    for (const reference of narrowed ?? indirectReferences(text, this.#dialect)) {
-      yield* this.#referencesAt(reference, down - 1, depth + 1);
-    }
+    const references =
+      narrowed ?? this.#useIfAny(top, (text) => [...indirectReferences(text, this.#dialect)]) ?? [];
+    for (const reference of references) yield* this.#referencesAt(reference, down - 1, depth + 1);
   }
 
-  #textIfAny(reference: ObjectReference): Buffer | undefined {
+  #useIfAny<T>(reference: ObjectReference, action: (bytes: Buffer) => T): T | undefined {
     try {
-      return this.#objects.get(reference);
+      return this.#objects.use(reference, action);
     } catch (error) {
       // Told of when its turn in the log comes.
       if (!isDamage(error)) throw error;
@@ -214,7 +212,7 @@ class LogReader {
   *#entriesOf(top: ObjectReference, depth: number): Generator<Entry> {
     let text: string;
     try {
-      text = this.#objects.get(top).toString('latin1');
+      text = this.#objects.use(top, latin1);
     } catch (error) {
       this.#damaged(error, undefined);
       return;
@@ -284,8 +282,8 @@ class LogReader {
       throw new LbsError('format-syntax', 'lists of blocks nested too deep');
     return data.flatMap((text) => {
       if (!text.startsWith('@')) return [text];
-      const list = this.#objects.get(objectReference(text.slice(1), this.#dialect));
-      const lines = list.toString('latin1').split(/\s+/);
+      const list = this.#objects.use(objectReference(text.slice(1), this.#dialect), latin1);
+      const lines = list.split(/\s+/);
       return this.#plainData(
         lines.filter((line) => line !== ''),
         depth + 1,
@@ -298,6 +296,10 @@ class LogReader {
     const name = path === undefined ? '' : `${showPath(path)}: `;
     this.#options.onDamage?.(name + messageOf(error), { after: this.#after, path });
   }
+}
+
+function latin1(bytes: Buffer): string {
+  return bytes.toString('latin1');
 }
 
 function objectReference(text: string, dialect: SliceDialect): ObjectReference {

@@ -10,7 +10,7 @@ import type { ByteRange } from '../format/entry.ts';
 import type { Reference } from '../format/reference.ts';
 import { layoutOf, type PlacedReference } from './file-layout.ts';
 
-const CACHE_KIB = 8 * 1024;
+const CACHE_KIB = 4 * 1024;
 /** Rows fetched at once: some 100 KiB of memory. */
 const PAGE_ROWS = 1000;
 

@@ -1,9 +1,9 @@
 /**
  * What a restore remembers of one entry, as bytes: writing 16 columns of a database was 13 us of
- * each entry in a profile, this is 3. A helper thread gets the same bytes.
+ * each entry in a profile. A helper thread gets the same bytes.
  *
- *     type, role, what is there (a byte each), padding
- *     links, size, mode, uid, gid, mtime s, mtime ns          (eight bytes each)
+ *     type, what is there (a byte each), padding
+ *     links, size, mode, uid, gid, mtime s, mtime ns, first   (eight bytes each)
  *     lengths of path, checksum and the rest                  (four bytes each)
  *     path; checksum; the parts that few entries have, as JSON
  */
@@ -12,7 +12,7 @@ import type { EntryType } from '../posix/file-status.ts';
 import type { LedgerEntry } from './restore-ledger.ts';
 
 /** An entry without what changes while it is restored. */
-export type LedgerRecord = Omit<LedgerEntry, 'id' | 'state' | 'first'>;
+export type LedgerRecord = Omit<LedgerEntry, 'id' | 'state'>;
 
 /** The parts that few entries have. */
 type Extra = {
@@ -24,8 +24,7 @@ type Extra = {
 };
 
 const HAS = { mode: 1, uid: 2, gid: 4, mtime: 8, xattrs: 16, checksum: 32, selected: 64 } as const;
-const AT = { type: 0, has: 1, numbers: 8, lengths: 64, path: 76 } as const;
-const NUMBERS = 7;
+const AT = { type: 0, has: 1, numbers: 8, lengths: 72, path: 84 } as const;
 
 const scratch = Buffer.alloc(AT.path);
 
@@ -49,7 +48,8 @@ export function encodeRecord(record: LedgerRecord): Buffer {
   at = scratch.writeDoubleLE(uid ?? 0, at);
   at = scratch.writeDoubleLE(gid ?? 0, at);
   at = scratch.writeDoubleLE(mtime?.s ?? 0, at);
-  scratch.writeDoubleLE(mtime?.ns ?? 0, at);
+  at = scratch.writeDoubleLE(mtime?.ns ?? 0, at);
+  scratch.writeDoubleLE(record.first ?? 0, at);
   const extra = extraOf(record);
   const checksumText = checksum ?? '';
   at = scratch.writeUInt32LE(path.length, AT.lengths);
@@ -100,6 +100,8 @@ export function decodeRecord(bytes: Buffer): LedgerRecord {
   return {
     path: bytes.subarray(AT.path, pathEnd),
     type: String.fromCharCode(bytes[AT.type] ?? 0) as EntryType,
+    // Ids begin with 1.
+    first: number(7) || undefined,
     role: (has & HAS.selected) === 0 ? 'parent' : 'selected',
     links: number(0),
     sizeBytes: number(1),
@@ -109,7 +111,7 @@ export function decodeRecord(bytes: Buffer): LedgerRecord {
       mode: (has & HAS.mode) === 0 ? undefined : number(2),
       uid: (has & HAS.uid) === 0 ? undefined : number(3),
       gid: (has & HAS.gid) === 0 ? undefined : number(4),
-      mtime: (has & HAS.mtime) === 0 ? undefined : { s: number(5), ns: number(NUMBERS - 1) },
+      mtime: (has & HAS.mtime) === 0 ? undefined : { s: number(5), ns: number(6) },
       xattrs: (has & HAS.xattrs) === 0 ? undefined : xattrs,
     },
     zeros: ranges(extra.zeros),

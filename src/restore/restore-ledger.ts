@@ -1,8 +1,9 @@
 /**
- * What a restore remembers of every selected entry between its passes, in a temporary database
- * that SQLite keeps in memory while it is small and on disk when it is not. It has no name and is
- * gone when the process is. Only the state of each entry, a byte, stays in memory: it changes with
- * every file, and an update of the database costs as much as creating a small file.
+ * What a restore remembers of every selected entry between its passes: a record in a file that has
+ * no name (record-file.ts), and what needs to be looked up in a temporary database that SQLite keeps
+ * in memory while it is small and on disk when it is not. Both are gone when the process is. Only
+ * the state of each entry, a byte, stays in memory: it changes with every file, and an update of the
+ * database costs as much as creating a small file.
  *
  * An entry's id is also its file id in the content plan. Ids follow the order of the metadata.
  */
@@ -10,6 +11,7 @@ import Database from 'better-sqlite3';
 import type { ByteRange, Entry } from '../format/entry.ts';
 import { type EntryType } from '../posix/file-status.ts';
 import { decodeRecord, encodeRecord } from './ledger-record.ts';
+import { RecordFile } from './record-file.ts';
 import type { Role } from './select-paths.ts';
 import type { Wish } from './set-attributes.ts';
 
@@ -59,20 +61,12 @@ export type LedgerEntry = {
 
 export type NewLedgerEntry = Omit<LedgerEntry, 'id'>;
 
-type Row = { id: number; first: number | null; record: Buffer };
-
 const SCHEMA = `
   pragma journal_mode = off;
   pragma synchronous = off;
   pragma temp_store = file;
   pragma cache_size = -4096;
-  create table entries (
-    id integer primary key,
-    first integer,
-    record blob not null,
-    -- Of directories only.
-    path blob
-  );
+  create table directories (path blob not null, id integer not null);
   -- The first entry of each hard-link group.
   create table groups (key text primary key, id integer not null) without rowid;
   -- Files that are partly written and not open: what has arrived so far.
@@ -81,32 +75,26 @@ const SCHEMA = `
   create table relaxed (path blob primary key, mode integer not null) without rowid;
 `;
 
-const COLUMNS = 'id, first, record';
 const BATCH_ROWS = 500;
 const STATES_MIN = 4096;
 
 export class RestoreLedger {
   readonly #db: Database.Database;
+  readonly #records = new RecordFile();
   #lastId = 0;
   /** By id. */
   #states = new Uint8Array(STATES_MIN);
   #hasRelaxed = false;
-  readonly #add;
-  readonly #get;
-  readonly #record;
+  readonly #addDirectory;
   readonly #findGroup;
   readonly #addGroup;
 
   constructor() {
     this.#db = new Database('');
     this.#db.exec(SCHEMA);
-    this.#add = this.#db.prepare<[number, number | null, Buffer, Buffer | null]>(
-      'insert into entries values (?, ?, ?, ?)',
+    this.#addDirectory = this.#db.prepare<[Buffer, number]>(
+      'insert into directories values (?, ?)',
     );
-    this.#get = this.#db.prepare<[number], Row>(`select ${COLUMNS} from entries where id = ?`);
-    this.#record = this.#db
-      .prepare<[number], Buffer>('select record from entries where id = ?')
-      .pluck();
     this.#findGroup = this.#db
       .prepare<[string], number>('select id from groups where key = ?')
       .pluck();
@@ -123,8 +111,8 @@ export class RestoreLedger {
   /** Returns the new entry's id. */
   add(entry: NewLedgerEntry): number {
     const id = ++this.#lastId;
-    const path = entry.type === 'd' ? entry.path : null;
-    this.#add.run(id, entry.first ?? null, encodeRecord(entry), path);
+    this.#records.add(encodeRecord(entry));
+    if (entry.type === 'd') this.#addDirectory.run(entry.path, id);
     if (id >= this.#states.length) {
       const grown = new Uint8Array(2 * this.#states.length);
       grown.set(this.#states);
@@ -134,16 +122,15 @@ export class RestoreLedger {
     return id;
   }
 
-  /** @throws {TypeError} when there is none: a mistake of ours */
+  /** @throws {RangeError} when there is none: a mistake of ours */
   get(id: number): LedgerEntry {
-    const row = this.#get.get(id);
-    if (!row) throw new TypeError(`no entry ${id} in the ledger`);
-    return this.#entryOf(row);
+    const record = decodeRecord(this.#records.get(id));
+    return { ...record, id, state: stateOf(this.#states[id]) };
   }
 
   /** The record of an entry in `state`; undefined when it is in another. */
   recordIn(state: State, id: number): Buffer | undefined {
-    return this.#states[id] === state ? this.#record.get(id) : undefined;
+    return this.#states[id] === state ? this.#records.get(id) : undefined;
   }
 
   setState(id: number, state: State): void {
@@ -161,7 +148,9 @@ export class RestoreLedger {
 
   /** True when the snapshot describes the target itself. */
   hasTop(): boolean {
-    return this.#db.prepare("select 1 from entries where path = x'' limit 1").get() !== undefined;
+    return (
+      this.#db.prepare("select 1 from directories where path = x'' limit 1").get() !== undefined
+    );
   }
 
   /** Entries in one of the states, in the order of the metadata. States may change meanwhile. */
@@ -174,21 +163,19 @@ export class RestoreLedger {
 
   /** Directories to finish: what is in a directory before the directory, the target last. */
   *directoriesToFinish(): Generator<LedgerEntry> {
-    this.#db.exec('create index directories on entries (path) where path is not null');
+    this.#db.exec('create index by_path on directories (path, id)');
     // A path is a proper prefix of all that is below it, so it sorts before it by plain bytes.
-    const next = this.#db.prepare<[Buffer, number], Row & { path: Buffer }>(
-      `select ${COLUMNS}, path from entries where path is not null and (path, id) < (?, ?)
+    const next = this.#db.prepare<[Buffer, number], { path: Buffer; id: number }>(
+      `select path, id from directories where (path, id) < (?, ?)
        order by path desc, id desc limit ${BATCH_ROWS}`,
     );
     let before = this.#db
-      .prepare<[], Buffer | null>('select max(path) from entries where path is not null')
+      .prepare<[], Buffer | null>('select max(path) from directories')
       .pluck()
       .get();
     for (let beforeId = Number.MAX_SAFE_INTEGER; before;) {
       const rows = next.all(before, beforeId);
-      for (const row of rows) {
-        if (this.#states[row.id] === STATE.finish) yield this.#entryOf(row);
-      }
+      for (const { id } of rows) if (this.#states[id] === STATE.finish) yield this.get(id);
       before = rows.at(-1)?.path;
       beforeId = rows.at(-1)?.id ?? 0;
     }
@@ -231,12 +218,8 @@ export class RestoreLedger {
   }
 
   close(): void {
+    this.#records.close();
     this.#db.close();
-  }
-
-  #entryOf({ id, first, record }: Row): LedgerEntry {
-    const entry = decodeRecord(record);
-    return { ...entry, id, state: stateOf(this.#states[id]), first: first ?? undefined };
   }
 }
 

@@ -67,7 +67,8 @@ export class TargetDirectories {
   readonly #top: DirectoryHandle;
   /** Path as Latin-1 -> handle; the least recently used first. */
   readonly #open = new Map<string, DirectoryHandle>();
-
+  /** The directory that was asked for last: most entries lie in the one of the entry before. */
+  #last: { readonly path: Buffer; readonly handle: DirectoryHandle } | undefined;
   readonly #handlesMax: number;
 
   /** Takes over `fd`, the open target. */
@@ -99,12 +100,20 @@ export class TargetDirectories {
   /** The directory that holds `path`, which is not the top, and its last component. */
   parent(path: Buffer): { handle: DirectoryHandle; name: Buffer } {
     const slash = path.lastIndexOf(SLASH);
-    const handle = slash < 0 ? this.#top : this.directory(path.subarray(0, slash));
-    return { handle, name: libc.cString(path.subarray(slash + 1)) };
+    const name = libc.cString(path.subarray(slash + 1));
+    if (slash < 0) return { handle: this.#top, name };
+    if (this.#last && isPrefix(this.#last.path, path, slash)) {
+      return { handle: this.#last.handle, name };
+    }
+    const above = path.subarray(0, slash);
+    const handle = this.directory(above);
+    this.#last = { path: Buffer.from(above), handle };
+    return { handle, name };
   }
 
   /** Forgets a directory that was removed or replaced, and all below it. */
   forget(path: Buffer): void {
+    this.#last = undefined;
     const text = path.toString('latin1');
     for (const [key, handle] of this.#open) {
       if (key !== text && !key.startsWith(`${text}/`)) continue;
@@ -114,6 +123,7 @@ export class TargetDirectories {
   }
 
   close(): void {
+    this.#last = undefined;
     for (const handle of this.#open.values()) libc.close(handle.fd);
     this.#open.clear();
     libc.close(this.#top.fd);
@@ -150,8 +160,14 @@ export class TargetDirectories {
     const [oldest, old] = this.#open.entries().next().value ?? [];
     if (oldest === undefined || old === undefined) return;
     this.#open.delete(oldest);
+    if (this.#last?.handle === old) this.#last = undefined;
     libc.close(old.fd);
   }
+}
+
+/** True when the first `length` bytes of `path` are `prefix`. */
+function isPrefix(prefix: Buffer, path: Buffer, length: number): boolean {
+  return prefix.length === length && path.compare(prefix, 0, length, 0, length) === 0;
 }
 
 /** Opens one directory by its name; where it may not be read, only to pass through it. */

@@ -26,7 +26,7 @@ import { type DoTask, openDuty } from './helper-duties.ts';
 /** News with bytes that may be on their way; the next wait until some were taken. */
 const UNTAKEN_MAX = 2;
 /** Bytes handed back at once; a piece more at most. */
-const NEWS_BYTES = 2 * 1024 * 1024;
+const NEWS_BYTES = 1024 * 1024;
 
 if (parentPort === null) throw new LbsError('internal', 'a helper without a main thread');
 const port = parentPort;

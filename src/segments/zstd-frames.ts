@@ -87,17 +87,16 @@ class FileWindow {
   }
 
   #makeRoom(bytes: number, readBytes: number): void {
-    const kept = this.buffered;
-    // Stores have many small segments, from runs in which little changed.
-    const ahead = readBytes < READ_BYTES ? readBytes : 3 * READ_BYTES;
-    const capacity = Math.max(bytes, kept.length, ahead) + readBytes;
-    const buffer = Buffer.allocUnsafeSlow(capacity);
-    kept.copy(buffer);
+    // Not more ahead: both threads of a restore have such a buffer, and small files are many.
+    const keptBytes = this.#end - this.#start;
+    const buffer = Buffer.allocUnsafeSlow(Math.max(bytes, keptBytes, readBytes) + readBytes);
+    this.buffered.copy(buffer);
     const old = this.#buffer;
     this.#buffer = buffer;
-    this.#giveUp(old);
     this.#start = 0;
-    this.#end = kept.length;
+    this.#end = keptBytes;
+    // Last of all, since nothing can be said of views of it any more.
+    this.#giveUp(old);
   }
 
   /** The next `bytes` bytes, which must be buffered; moves past them. They stay as they are. */

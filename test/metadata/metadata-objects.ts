@@ -58,7 +58,7 @@ async function get(objects: MetadataObjects, reference: ObjectReference): Promis
   const wanted = new Map<string, Set<number>>();
   objects.want(reference, wanted);
   await objects.load(wanted);
-  return objects.get(reference);
+  return objects.use(reference, (bytes) => Buffer.from(bytes));
 }
 
 test('objects are had from a damaged segment while their own part of it is whole', async (t) => {

@@ -89,6 +89,15 @@ test('zstd frames of every kind are read: empty, skippable, large, and of unknow
   t.is(read.sha1, sha1(Buffer.concat(parts)));
 });
 
+test('zstd frames of several MiB that do not compress are read whole', async (t) => {
+  const parts = [3, 1, 5, 7, 2, 2, 6].map((mib) => randomBytes(mib << 20));
+  const file = stored(t, Buffer.concat(parts.map((part) => zstdCompressSync(part))));
+  const { bytes, sha1: digest, error } = await readAll(file, '.zst');
+  t.is(error, undefined);
+  t.is(bytes, 26 << 20);
+  t.is(digest, sha1(Buffer.concat(parts)));
+});
+
 test('a truncated last zstd frame is damage, and the frames before it are delivered', async (t) => {
   const frame = zstdCompressSync(CONTENT);
   for (const cut of [1, 3, 5, 1000, frame.length - 1, frame.length - 4]) {
