@@ -3,11 +3,9 @@
  *
  * The descriptor has the checksums of the checksums files, those have the checksums of the
  * segments; so with a signed descriptor all bytes are covered. A file that both lists name is
- * read once. Called by verify. Format: lbs-format(5), "CHECKSUMS FILES".
+ * read once, and what the deeper depths want to know of its objects is found out at the same time
+ * (segment-facts). Called by verify. Format: lbs-format(5), "CHECKSUMS FILES".
  */
-import { createHash, webcrypto } from 'node:crypto';
-import { read } from 'node:fs';
-import { promisify } from 'node:util';
 import { LbsError, messageOf } from '../errors.ts';
 import { checksumOf, parseChecksum } from '../format/checksum.ts';
 import { parseSegmentFile } from '../format/snapshot-name.ts';
@@ -15,38 +13,57 @@ import { parseSums } from '../format/sums-file.ts';
 import { isDamage } from '../metadata/metadata-objects.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
 import { type OpenSnapshot, readSmallFile } from '../snapshots/open-snapshot.ts';
-import { type OpenFile, SMALL_FILE_BYTES_MAX, type Store } from '../stores/store.ts';
+import { SMALL_FILE_BYTES_MAX, type Store } from '../stores/store.ts';
 import type { DamageLog } from './damage-log.ts';
+import {
+  type Algorithm,
+  damageOf,
+  type Examined,
+  type Inside,
+  type ObjectList,
+  RECORD_BYTES,
+  type Sums,
+} from './examine-file.ts';
+import { examineFiles, type FileToExamine } from './examine-files.ts';
+import type { SegmentFacts } from './segment-facts.ts';
+import type { VerifyDepth } from './verify-options.ts';
 import type { VerifyProgress } from './verify-progress.ts';
-import { freeMemory } from '../std/free-memory.ts';
 
-const readAsync = promisify(read);
-const { subtle } = webcrypto;
-const READ_BYTES = 1024 * 1024;
-/** Files of up to this size are read whole: a segment of 8 MiB and what it may grow beyond that. */
-const WHOLE_BYTES_MAX = 12 * 1024 * 1024;
+/** What is looked at in segments whose checksums match. Those of others are always hashed. */
+const INSIDE: Record<VerifyDepth, Inside> = {
+  checksums: 'nothing',
+  objects: 'sizes',
+  data: 'digests',
+};
 
-type Algorithm = 'sha1' | 'sha256';
-const SUBTLE_NAME = { sha1: 'SHA-1', sha256: 'SHA-256' } as const;
-/** What the checksums files say of one file. */
-type Expected = { sha1?: string; sha256?: string };
+export type ChecksumsRun = {
+  readonly depth: VerifyDepth;
+  readonly source: SegmentSource;
+  /** Gets what is in the segments. */
+  readonly facts: SegmentFacts;
+  readonly damage: DamageLog;
+  readonly progress: VerifyProgress;
+  readonly signal: AbortSignal | undefined;
+};
 
 export class ChecksumVerifier {
+  readonly #run: ChecksumsRun;
   readonly #store: Store;
   readonly #source: SegmentSource;
   readonly #damage: DamageLog;
   readonly #progress: VerifyProgress;
-  readonly #expected = new Map<string, Expected>();
-  /** Used again for each file. */
-  #whole: Buffer<ArrayBuffer> | undefined;
+  readonly #expected = new Map<string, Sums>();
+  /** Segments whose objects are looked at, by file. */
+  readonly #inside = new Map<string, string>();
   /** Segments of which no file was found, neither in the store nor in a list. */
   readonly #damagedSegments = new Set<string>();
 
-  constructor(source: SegmentSource, damage: DamageLog, progress: VerifyProgress) {
-    this.#store = source.store;
-    this.#source = source;
-    this.#damage = damage;
-    this.#progress = progress;
+  constructor(run: ChecksumsRun) {
+    this.#run = run;
+    this.#source = run.source;
+    this.#store = run.source.store;
+    this.#damage = run.damage;
+    this.#progress = run.progress;
   }
 
   /** Segments whose file is missing or not as it was stored. */
@@ -84,6 +101,21 @@ export class ChecksumVerifier {
         this.#lose(segment, file, `the checksums files of ${name} do not list it`);
       }
     }
+    if (checksumsSha256 !== undefined) for (const segment of segments) this.#lookInto(segment);
+  }
+
+  /**
+   * Programs that make no SHA-256 of their segments make none of the blocks of files either: then
+   * nothing can be told from single objects, and their segments are read for whole files later.
+   */
+  #lookInto(segment: string): void {
+    const file = this.#source.fileOf(segment)?.name;
+    if (file === undefined) return;
+    if (!this.#expected.has(file)) {
+      if (this.#run.depth === 'checksums' && !this.#damagedSegments.has(segment)) return;
+      this.#expected.set(file, {});
+    }
+    this.#inside.set(file, segment);
   }
 
   #lose(segment: string | undefined, file: string, message: string): void {
@@ -140,90 +172,42 @@ export class ChecksumVerifier {
 
   /** Reads every file that a checksums file lists, and compares. @throws {LbsError} interrupted */
   async check(): Promise<void> {
-    const files = [...this.#expected.keys()].sort();
-    const sizes = files.map((file) => this.#store.find(file)?.sizeBytes);
-    this.#progress.startStage(
-      files.length,
-      sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0),
-    );
-    for (const [index, file] of files.entries()) {
-      const segment = parseSegmentFile(file)?.segment;
-      if (sizes[index] === undefined) {
-        this.#lose(segment, file, 'missing');
+    const { depth, signal } = this.#run;
+    const names = [...this.#expected.keys()].sort();
+    const files: FileToExamine[] = [];
+    let bytes = 0;
+    for (const fileName of names) {
+      const sizeBytes = this.#store.find(fileName)?.sizeBytes;
+      if (sizeBytes === undefined) {
+        this.#lose(parseSegmentFile(fileName)?.segment, fileName, 'missing');
         continue;
       }
-      const trouble = await this.#troubleWith(file, this.#expected.get(file) ?? {});
-      if (trouble !== undefined) this.#lose(segment, file, trouble);
-      this.#progress.countFile(0);
+      bytes += sizeBytes;
+      const sums = this.#expected.get(fileName) ?? {};
+      const segment = this.#inside.get(fileName);
+      const isDamaged = segment !== undefined && this.#damagedSegments.has(segment);
+      const inside = isDamaged ? 'digests' : INSIDE[depth];
+      files.push({ fileName, sizeBytes, sums, segment, inside, insideDamaged: 'digests' });
     }
-    if (this.#whole !== undefined) freeMemory(this.#whole);
-    this.#whole = undefined;
+    this.#progress.startStage(files.length, bytes);
+    const source = this.#source;
+    await examineFiles(files, { source, signal, done: (file, found) => this.#done(file, found) });
   }
 
-  async #troubleWith(file: string, expected: Expected): Promise<string | undefined> {
-    const algorithms = (['sha1', 'sha256'] as const).filter(
-      (algorithm) => expected[algorithm] !== undefined,
-    );
-    let actual: Expected;
-    try {
-      actual = await this.#digestsOf(file, algorithms);
-    } catch (error) {
-      if (error instanceof LbsError && !isDamage(error)) throw error;
-      return `cannot be read: ${messageOf(error)}`;
+  #done({ fileName, sizeBytes, segment }: FileToExamine, { trouble, objects }: Examined): void {
+    if (trouble !== undefined) {
+      this.#lose(parseSegmentFile(fileName)?.segment, fileName, trouble);
     }
-    const wrong = algorithms.filter((algorithm) => actual[algorithm] !== expected[algorithm]);
-    if (wrong.length === 0) return undefined;
-    return `its ${wrong.join(' and its ')} checksum ${wrong.length > 1 ? 'do' : 'does'} not match`;
+    if (segment !== undefined && objects !== undefined) this.#note(segment, fileName, objects);
+    this.#progress.countFile(sizeBytes);
   }
 
-  async #digestsOf(name: string, algorithms: readonly Algorithm[]): Promise<Expected> {
-    const file = this.#store.open(name);
-    try {
-      if (file.sizeBytes <= WHOLE_BYTES_MAX) return await this.#digestsOfWhole(file, algorithms);
-      return await this.#digestsInParts(file, algorithms);
-    } finally {
-      file.close();
-    }
-  }
-
-  /** The digests of a file of a usual size, each on a thread of its own. */
-  async #digestsOfWhole(file: OpenFile, algorithms: readonly Algorithm[]): Promise<Expected> {
-    this.#whole ??= Buffer.allocUnsafeSlow(WHOLE_BYTES_MAX);
-    let length = 0;
-    for (let read = -1; read !== 0 && length < WHOLE_BYTES_MAX; length += read) {
-      const left = WHOLE_BYTES_MAX - length;
-      ({ bytesRead: read } = await readAsync(file.fd, this.#whole, length, left, length));
-    }
-    const bytes = this.#whole.subarray(0, length);
-    const digests = await Promise.all(
-      algorithms.map(async (algorithm) => {
-        const digest = await subtle.digest(SUBTLE_NAME[algorithm], bytes);
-        return [algorithm, Buffer.from(digest).toString('hex')] as const;
-      }),
-    );
-    this.#progress.countBytes(length);
-    return Object.fromEntries(digests);
-  }
-
-  async #digestsInParts(file: OpenFile, algorithms: readonly Algorithm[]): Promise<Expected> {
-    const hashes = algorithms.map((algorithm) => [algorithm, createHash(algorithm)] as const);
-    // Two buffers: the disk reads into one while the other is hashed.
-    const buffers = [Buffer.allocUnsafeSlow(READ_BYTES), Buffer.allocUnsafeSlow(READ_BYTES)];
-    const readAt = (position: number, turn: number) =>
-      readAsync(file.fd, buffers[turn & 1] ?? Buffer.alloc(READ_BYTES), 0, READ_BYTES, position);
-    let position = 0;
-    let pending = readAt(0, 0);
-    for (let turn = 1; ; turn++) {
-      const { bytesRead, buffer } = await pending;
-      if (bytesRead === 0) break;
-      position += bytesRead;
-      pending = readAt(position, turn);
-      // Waited for at the start of the next turn, or not at all when this one throws.
-      pending.catch(() => undefined);
-      for (const [, hash] of hashes) hash.update(buffer.subarray(0, bytesRead));
-      this.#progress.countBytes(bytesRead);
-    }
-    return Object.fromEntries(hashes.map(([algorithm, hash]) => [algorithm, hash.digest('hex')]));
+  #note(segment: string, fileName: string, objects: ObjectList): void {
+    const error = damageOf(objects);
+    this.#run.facts.add(segment, objects, error);
+    this.#progress.objects += objects.records.length / RECORD_BYTES[objects.kind];
+    if (error === undefined || this.#damage.hasStoreFile(fileName)) return;
+    this.#damage.add({ what: 'store-file', name: fileName, message: messageOf(error) });
   }
 }
 

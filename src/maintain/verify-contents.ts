@@ -2,24 +2,42 @@
  * The deeper depths of verify: that all a snapshot refers to is there (`objects`), and that every
  * file's bytes are those that were saved (`data`).
  *
- * All snapshots are checked together: first their metadata is read and each distinct content put
- * into one plan, then every segment is read once. Only when something is lost the metadata is
- * gone through again, to name the files in each snapshot. Called by verify.
+ * By now each segment was read, and size and SHA-256 of its objects are known (segment-facts). So
+ * the metadata is gone through once, and what a stanza says of its blocks is compared with them:
+ * nothing is hashed twice, however many files and snapshots have it.
+ *
+ * What needs no hash of its own, because another one that was made implies it:
+ *  - The SHA-1 of a content, where the SHA-256 of all its blocks matches: the bytes are those of
+ *    which both were taken.
+ *  - The SHA-256 of a whole file, where that of each of its blocks matches: the blocks are what was
+ *    read when the file was saved, and the references, which say in what order they follow each
+ *    other, are guarded as text (by the checksums of metadata objects, up to the descriptor, and by
+ *    those of the segments that these are in). Their lengths are held against the file's size.
+ *  - Objects of a segment whose checksum matches, at depths other than `data`: it holds the bytes
+ *    that were stored.
+ *
+ * Contents of which this cannot be told (other programs record no SHA-256 of blocks) are put into
+ * a plan, and the segments that they need are read once more, to hash each as a whole. Then only
+ * when something is lost the metadata is gone through again, to name its files in each snapshot.
+ * Called by verify.
  */
+import { hash } from 'node:crypto';
 import { messageOf } from '../errors.ts';
+import { parseChecksum } from '../format/checksum.ts';
 import type { Descriptor } from '../format/descriptor.ts';
 import { type Entry, referencesOf } from '../format/entry.ts';
-import type { Reference } from '../format/reference.ts';
+import { formatObjectName, type ObjectReference, type Reference } from '../format/reference.ts';
 import { isDamage } from '../metadata/metadata-objects.ts';
 import { ContentPlan } from '../restore/content-plan.ts';
 import type { SegmentReading } from '../restore/content-handler.ts';
 import { deliverContents } from '../restore/deliver-contents.ts';
-import type { PlacedReference } from '../restore/file-layout.ts';
+import { layoutOf, type PlacedReference } from '../restore/file-layout.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
 import { showPath } from '../std/byte-path.ts';
-import { ContentCheck, expectedDigests } from './content-check.ts';
+import { ContentCheck } from './content-check.ts';
 import { CHECK, type Check, contentKey, ContentTable } from './content-table.ts';
 import type { DamageLog } from './damage-log.ts';
+import type { ObjectFact, SegmentFacts } from './segment-facts.ts';
 import { SnapshotPass } from './snapshot-pass.ts';
 import type { VerifyDepth } from './verify-options.ts';
 import type { VerifyProgress } from './verify-progress.ts';
@@ -27,9 +45,16 @@ import type { VerifyProgress } from './verify-progress.ts';
 /** More zeros than this are not hashed: a few bytes of a hostile store could ask for years. */
 const ZERO_BYTES_HASHED_MAX = 1024 ** 4;
 
+const EMPTY_SHA256 = hash('sha256', '', 'hex');
+
+/** What was found of a content: nothing wrong, why it is lost, or that it must be hashed whole. */
+type Comparison = 'fine' | 'unknown' | { readonly loss: string };
+
 export type ContentsRun = {
   readonly depth: VerifyDepth;
   readonly source: SegmentSource;
+  /** What is in the segments, as far as they were looked into. */
+  readonly facts: SegmentFacts;
   /** Segments that the checksums files show to be damaged: files that need them are rebuilt. */
   readonly damagedSegments: ReadonlySet<string>;
   readonly damage: DamageLog;
@@ -54,16 +79,20 @@ export class ContentsVerifier {
 
   /** Reads the metadata of a snapshot, and plans what its files need. */
   async addSnapshot(snapshot: string, descriptor: Descriptor): Promise<void> {
-    const { depth, damage } = this.#run;
+    const { depth, damage, facts } = this.#run;
     if (depth !== 'checksums') {
-      for (const segment of descriptor.segments) this.#plan.addSegment(segment);
+      for (const segment of descriptor.segments) {
+        if (!facts.has(segment)) this.#plan.addSegment(segment);
+      }
     }
     await this.#pass.read(descriptor, {
       entry: (entry) => {
         if (entry.type !== 'f') return false;
         try {
-          this.#addFile(entry, referencesOf(entry, descriptor.dialect));
-          return false;
+          const loss = this.#checkFile(entry, referencesOf(entry, descriptor.dialect));
+          if (loss === undefined) return false;
+          this.#report(snapshot, entry, loss);
+          return true;
         } catch (error) {
           if (!isDamage(error)) throw error;
           this.#report(snapshot, entry, messageOf(error));
@@ -83,23 +112,68 @@ export class ContentsVerifier {
     });
   }
 
-  /** @throws {LbsError} format-syntax when the stanza contradicts itself */
-  #addFile(entry: Entry, references: readonly Reference[]): void {
+  /**
+   * Why the content of a file is lost, as far as that can be told now.
+   * @throws {LbsError} format-syntax when the stanza contradicts itself
+   */
+  #checkFile(entry: Entry, references: readonly Reference[]): string | undefined {
     const { depth, damagedSegments } = this.#run;
-    const isInDamage = references.some(
-      (reference) => reference.kind === 'object' && damagedSegments.has(reference.segment),
-    );
-    if (depth === 'checksums' && !isInDamage) return;
+    const isInDamage =
+      damagedSegments.size > 0 &&
+      references.some(
+        (reference) => reference.kind === 'object' && damagedSegments.has(reference.segment),
+      );
+    if (depth === 'checksums' && !isInDamage) return undefined;
     this.files++;
+    if (entry.checksum !== undefined) parseChecksum(entry.checksum);
+    const layout = layoutOf(references, entry.sizeBytes);
+    const isHashed = depth === 'data' || isInDamage;
+    const found = this.#compare(entry, layout, isHashed);
+    if (found === 'unknown') this.#planFile(entry, references, isHashed);
+    return found === 'unknown' || found === 'fine' ? undefined : found.loss;
+  }
+
+  /** Holds what the stanza says of a content against what is known of its objects. */
+  #compare(entry: Entry, layout: readonly PlacedReference[], isHashed: boolean): Comparison {
+    const { depth, source, facts, damagedSegments } = this.#run;
+    let hasPieces = false;
+    let isKnown = true;
+    for (const [at, { reference, length, offset }] of layout.entries()) {
+      if (reference.kind === 'zero' || length === 0) continue;
+      hasPieces = true;
+      const { segment } = reference;
+      const isWanted = depth === 'data' || damagedSegments.has(segment);
+      const isMissing = source.fileOf(segment) === undefined;
+      const fact = isMissing ? missing(segment) : facts.find(segment, reference.object);
+      if (fact === undefined) {
+        // At the depth `checksums` nobody looked into segments that are as they were stored.
+        if (depth !== 'checksums' || isWanted) isKnown = false;
+        continue;
+      }
+      const wrong = typeof fact === 'string' ? fact : wrongSize(fact, reference, length);
+      if (wrong !== undefined) {
+        return { loss: `object ${formatObjectName(segment, reference.object)}: ${wrong}` };
+      }
+      if (typeof fact === 'string' || reference.checksum !== undefined) isKnown = false;
+      else if (isWanted) {
+        const expected = entry.blockSha256[at];
+        if (expected === undefined || length !== fact.sizeBytes) isKnown = false;
+        else if (expected !== fact.sha256) return { loss: mismatch(offset, length, entry) };
+      }
+    }
+    if (!isKnown) return 'unknown';
+    return hasPieces || !isHashed || isEmpty(entry) ? 'fine' : 'unknown';
+  }
+
+  /** Has a content hashed as a whole later. */
+  #planFile(entry: Entry, references: readonly Reference[], isHashed: boolean): void {
     const key = contentKey(entry);
     if (this.#table.has(key)) return;
-    expectedDigests(entry);
     const id = this.#nextId++;
     const layout = this.#plan.addFile(id, references, entry.sizeBytes);
     const zeros = layout
       .filter(({ reference, length }) => reference.kind === 'zero' && length > 0)
       .map(({ offset, length }) => ({ start: offset, length }));
-    const isHashed = depth === 'data' || isInDamage;
     const check = isHashed ? this.#checkFor(entry, layout) : CHECK.presence;
     const { sizeBytes, checksum, sha256 } = entry;
     const content = { id, check, sizeBytes, checksum, sha256, zeros };
@@ -130,10 +204,11 @@ export class ContentsVerifier {
     return hasAllDigests ? CHECK.pieces : CHECK.ordered;
   }
 
-  /** Reads all segments of the plan. @throws {LbsError} filter-missing, interrupted */
+  /** Reads all segments of the plan, if there are any. @throws {LbsError} filter-missing, interrupted */
   async checkContents(): Promise<void> {
     const { source, signal, depth, progress } = this.#run;
     const { segments } = this.#plan;
+    if (segments.length === 0) return;
     const sizes = segments.map((segment) => source.fileOf(segment)?.sizeBytes ?? 0);
     progress.startStage(
       segments.length,
@@ -159,7 +234,7 @@ export class ContentsVerifier {
   #segmentDone({ segment, objects, error }: SegmentReading): void {
     const { source, progress, damage } = this.#run;
     const file = source.fileOf(segment);
-    progress.objects += objects;
+    if (!this.#run.facts.has(segment)) progress.objects += objects;
     progress.countFile(file?.sizeBytes ?? 0);
     if (error === undefined || this.#run.damagedSegments.has(segment)) return;
     const name = file?.name ?? `${segment}.tar`;
@@ -195,4 +270,31 @@ export class ContentsVerifier {
     this.#table.close();
     this.#plan.close();
   }
+}
+
+/** What is wrong with the size of an object, by a reference that stands for `length` bytes. */
+function wrongSize(
+  { sizeBytes }: ObjectFact,
+  { slice, exactSize }: ObjectReference,
+  length: number,
+): string | undefined {
+  const exact = exactSize ?? (slice === undefined ? length : sizeBytes);
+  if (exact !== sizeBytes) return `it has ${sizeBytes} bytes instead of ${exact}`;
+  const start = slice?.start ?? 0;
+  if (start + length <= sizeBytes) return undefined;
+  return `bytes ${start}+${length} of its ${sizeBytes} are asked for`;
+}
+
+function missing(segment: string): string {
+  return `segment ${segment} is missing in the store`;
+}
+
+function mismatch(offset: number, length: number, { sizeBytes }: Entry): string {
+  if (length === sizeBytes) return 'its content does not have the recorded sha256 checksum';
+  return `its bytes from ${offset} on do not have the recorded SHA-256`;
+}
+
+/** True for an empty file that says so in its checksum, too. */
+function isEmpty({ sizeBytes, sha256 }: Entry): boolean {
+  return sizeBytes === 0 && sha256 === EMPTY_SHA256;
 }

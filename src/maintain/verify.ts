@@ -23,6 +23,7 @@ import {
 import { openStore } from '../stores/open-store.ts';
 import type { Store } from '../stores/store.ts';
 import { DamageLog } from './damage-log.ts';
+import { SegmentFacts } from './segment-facts.ts';
 import { ChecksumVerifier } from './verify-checksums.ts';
 import { ContentsVerifier } from './verify-contents.ts';
 import type { VerifyOptions, VerifySummary } from './verify-options.ts';
@@ -52,7 +53,8 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
   const damage = new DamageLog(report);
   const progress = new VerifyProgress(report, signal);
 
-  const checksums = new ChecksumVerifier(source, damage, progress);
+  const facts = new SegmentFacts();
+  const checksums = new ChecksumVerifier({ depth, source, facts, damage, progress, signal });
   const usable: SnapshotFile[] = [];
   for (const snapshot of chosen) {
     try {
@@ -72,7 +74,7 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
   const { damagedSegments } = checksums;
   let filesChecked = 0;
   if (depth !== 'checksums' || damagedSegments.size > 0) {
-    const run = { depth, source, damagedSegments, damage, progress, signal };
+    const run = { depth, source, facts, damagedSegments, damage, progress, signal };
     const contents = new ContentsVerifier(run);
     try {
       // Descriptors are read anew in each stage: those of a large store do not fit into memory.
