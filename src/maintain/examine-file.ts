@@ -6,16 +6,17 @@
  * same whatever refers to the objects, and how often. Called by examine-files.ts and its helper.
  */
 import { createHash, hash } from 'node:crypto';
-import { read } from 'node:fs';
-import { promisify } from 'node:util';
+import { readSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
 import { type ErrorCode, LbsError, messageOf } from '../errors.ts';
 import { isDamage } from '../metadata/metadata-objects.ts';
 import { objectsOf } from '../segments/segment-source.ts';
 import { freeMemory } from '../std/free-memory.ts';
 import { GrowingBytes } from '../std/growing-bytes.ts';
 
-const readAsync = promisify(read);
 const READ_BYTES = 1024 * 1024;
+/** Reads between two turns of the event loop. */
+const TURN_READS = 8;
 
 export type Algorithm = 'sha1' | 'sha256';
 /** What the checksums files say of one file. */
@@ -91,16 +92,24 @@ async function troubleWith({ fd, sums }: ExamineOrder): Promise<string | undefin
   }
 }
 
+/**
+ * Synchronous, since to hand each MiB to another thread and back costs more than to wait for it; but
+ * with a turn of the event loop now and then.
+ */
 async function digestOf(fd: number, algorithm: Algorithm): Promise<string> {
   const digest = createHash(algorithm);
   const chunk = Buffer.allocUnsafeSlow(READ_BYTES);
-  for (let position = 0; ;) {
-    const { bytesRead } = await readAsync(fd, chunk, 0, READ_BYTES, position);
+  for (let position = 0, untilTurn = TURN_READS; ; untilTurn--) {
+    const bytesRead = readSync(fd, chunk, 0, READ_BYTES, position);
     if (bytesRead === 0) break;
     digest.update(chunk.subarray(0, bytesRead));
     position += bytesRead;
+    if (untilTurn > 0) continue;
+    untilTurn = TURN_READS;
+    await turn();
   }
   freeMemory(chunk);
+  await turn();
   return digest.digest('hex');
 }
 

@@ -21,6 +21,8 @@ const PARTS_MAX = 500_000;
 export type PassHandler = {
   /** Takes an entry; true when it must come again in every snapshot that has it. */
   entry(entry: Entry): boolean;
+  /** Takes a stanza of which no entry is needed, as `takeStanza` of readMetadata. */
+  takeStanza?(text: string, start: number): number | undefined;
   damage?(message: string, where: MetadataDamage): void;
 };
 
@@ -55,6 +57,7 @@ export class SnapshotPass {
       memory,
       objects: this.#objects,
       signal: this.#signal,
+      takeStanza: handler.takeStanza,
       onDamage: (message, where) => {
         again++;
         handler.damage?.(message, where);

@@ -37,6 +37,7 @@ import { showPath } from '../std/byte-path.ts';
 import { ContentCheck } from './content-check.ts';
 import { CHECK, type Check, contentKey, ContentTable } from './content-table.ts';
 import type { DamageLog } from './damage-log.ts';
+import { readPlainStanza } from './plain-stanza.ts';
 import type { ObjectFact, SegmentFacts } from './segment-facts.ts';
 import { SnapshotPass } from './snapshot-pass.ts';
 import type { VerifyDepth } from './verify-options.ts';
@@ -86,6 +87,7 @@ export class ContentsVerifier {
       }
     }
     await this.#pass.read(descriptor, {
+      takeStanza: (text, start) => this.#takePlain(text, start),
       entry: (entry) => {
         if (entry.type !== 'f') return false;
         try {
@@ -110,6 +112,22 @@ export class ContentsVerifier {
         });
       },
     });
+  }
+
+  /** Takes a stanza that there is nothing to say about: the end of it, or undefined. */
+  #takePlain(text: string, start: number): number | undefined {
+    const stanza = readPlainStanza(text, start);
+    if (stanza?.content === undefined) return stanza?.end;
+    const { depth, facts, damagedSegments } = this.#run;
+    const { segment, object, sizeBytes, sha256 } = stanza.content;
+    const isWanted = depth === 'data' || damagedSegments.has(segment);
+    if (depth !== 'checksums' || isWanted) {
+      const fact = facts.find(segment, object);
+      if (typeof fact !== 'object' || fact.sizeBytes !== sizeBytes) return undefined;
+      if (isWanted && fact.sha256 !== sha256) return undefined;
+      this.files++;
+    }
+    return stanza.end;
   }
 
   /**

@@ -54,47 +54,51 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
   const progress = new VerifyProgress(report, signal);
 
   const facts = new SegmentFacts();
-  const checksums = new ChecksumVerifier({ depth, source, facts, damage, progress, signal });
-  const usable: SnapshotFile[] = [];
-  for (const snapshot of chosen) {
-    try {
-      const opened = await openSnapshot(store, snapshot, { verifyKey });
-      progress.countFile(snapshot.file.sizeBytes);
-      checksums.addSnapshot(opened);
-      usable.push(snapshot);
-    } catch (error) {
-      if (!isDamage(error) || isSignatureTrouble(error)) throw error;
-      const { name } = snapshot;
-      const message = messageOf(error);
-      damage.add({ what: 'store-file', name: snapshot.file.name, snapshot: name, message });
+  try {
+    const checksums = new ChecksumVerifier({ depth, source, facts, damage, progress, signal });
+    const usable: SnapshotFile[] = [];
+    for (const snapshot of chosen) {
+      try {
+        const opened = await openSnapshot(store, snapshot, { verifyKey });
+        progress.countFile(snapshot.file.sizeBytes);
+        checksums.addSnapshot(opened);
+        usable.push(snapshot);
+      } catch (error) {
+        if (!isDamage(error) || isSignatureTrouble(error)) throw error;
+        const { name } = snapshot;
+        const message = messageOf(error);
+        damage.add({ what: 'store-file', name: snapshot.file.name, snapshot: name, message });
+      }
     }
-  }
-  await checksums.check();
+    await checksums.check();
 
-  const { damagedSegments } = checksums;
-  let filesChecked = 0;
-  if (depth !== 'checksums' || damagedSegments.size > 0) {
-    const run = { depth, source, facts, damagedSegments, damage, progress, signal };
-    const contents = new ContentsVerifier(run);
-    try {
-      // Descriptors are read anew in each stage: those of a large store do not fit into memory.
-      const opened = () => openAll(store, usable, verifyKey);
-      await verifyContents(contents, opened, depth === 'checksums' ? damagedSegments : undefined);
-      filesChecked = contents.files;
-    } finally {
-      contents.close();
+    const { damagedSegments } = checksums;
+    let filesChecked = 0;
+    if (depth !== 'checksums' || damagedSegments.size > 0) {
+      const run = { depth, source, facts, damagedSegments, damage, progress, signal };
+      const contents = new ContentsVerifier(run);
+      try {
+        // Descriptors are read anew in each stage: those of a large store do not fit into memory.
+        const opened = () => openAll(store, usable, verifyKey);
+        await verifyContents(contents, opened, depth === 'checksums' ? damagedSegments : undefined);
+        filesChecked = contents.files;
+      } finally {
+        contents.close();
+      }
     }
+    return {
+      depth,
+      snapshots: chosen.map(({ name }) => name),
+      storeFiles: progress.storeFiles,
+      bytesRead: progress.bytesRead,
+      objects: progress.objects,
+      files: depth === 'data' ? filesChecked : 0,
+      damage: damage.kept,
+      durationS: (performance.now() - startMs) / MS_PER_S,
+    };
+  } finally {
+    facts.close();
   }
-  return {
-    depth,
-    snapshots: chosen.map(({ name }) => name),
-    storeFiles: progress.storeFiles,
-    bytesRead: progress.bytesRead,
-    objects: progress.objects,
-    files: depth === 'data' ? filesChecked : 0,
-    damage: damage.kept,
-    durationS: (performance.now() - startMs) / MS_PER_S,
-  };
 }
 
 /** Of snapshots that need none of `only` (when given) nothing is looked at. */

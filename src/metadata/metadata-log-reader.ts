@@ -71,6 +71,11 @@ export type ReadMetadataOptions = {
   readonly objects?: MetadataObjects;
   readonly memory?: IncludeMemory;
   /**
+   * Is offered each place of the text where a stanza begins: takes that stanza, and returns where it
+   * ends, or leaves it (undefined) to be given out as an entry.
+   */
+  readonly takeStanza?: ((text: string, start: number) => number | undefined) | undefined;
+  /**
    * Only these paths, what is below them and the directories above are needed: much of the rest
    * is left out, though not all. Only for a log in the order of paths, as ours are.
    */
@@ -95,7 +100,7 @@ export async function* readMetadata(
     await reader.fetch(descriptor.root);
     let untilTurn = ENTRIES_PER_TURN;
     for (const entry of reader.entries(descriptor.root, 1)) {
-      yield entry;
+      if (entry !== undefined) yield entry;
       if (--untilTurn > 0) continue;
       untilTurn = ENTRIES_PER_TURN;
       await reader.pause();
@@ -111,6 +116,8 @@ class LogReader {
   readonly #options: ReadMetadataOptions;
   readonly #parser = new StanzaParser();
   #after: BytePath | undefined;
+  /** The stanza before this place, when it was taken. */
+  #taken: { readonly text: string; readonly start: number; readonly end: number } | undefined;
   #narrowed: NarrowedLog = new Map();
 
   constructor(objects: MetadataObjects, dialect: SliceDialect, options: ReadMetadataOptions) {
@@ -198,18 +205,22 @@ class LogReader {
     return `${this.#dialect} ${formatReference(reference)} ${reference.exactSize ?? ''}`;
   }
 
-  /** The entries of an object and of what it includes; `depth` is 1 for the root. */
-  *entries(top: ObjectReference, depth: number): Generator<Entry> {
+  /**
+   * The entries of an object and of what it includes; `depth` is 1 for the root. Nothing is given
+   * out once for each object, so that the caller has its turn where all stanzas are taken.
+   */
+  *entries(top: ObjectReference, depth: number): Generator<Entry | undefined> {
     if (this.#isKnown(top, depth)) return;
     const { memory } = this.#options;
     const remembers = memory !== undefined && depth <= REMEMBERED_DEPTH_MAX;
     const name = remembers ? this.#nameOf(top) : '';
     if (remembers) memory.enter(name);
     yield* this.#entriesOf(top, depth);
+    yield undefined;
     if (remembers) memory.leave(name);
   }
 
-  *#entriesOf(top: ObjectReference, depth: number): Generator<Entry> {
+  *#entriesOf(top: ObjectReference, depth: number): Generator<Entry | undefined> {
     let text: string;
     try {
       text = this.#objects.use(top, latin1);
@@ -222,10 +233,19 @@ class LogReader {
       for (const reference of narrowed) yield* this.entries(reference, depth + 1);
       return;
     }
+    const { takeStanza } = this.#options;
+    let isBetween = true;
     for (let start = 0; start < text.length;) {
+      const taken = isBetween ? takeStanza?.(text, start) : undefined;
+      if (taken !== undefined) {
+        this.#taken = { text, start, end: taken };
+        start = taken;
+        continue;
+      }
       const newline = text.indexOf('\n', start);
       const end = newline < 0 ? text.length : newline;
       const result = this.#parser.line(text.slice(start, end));
+      isBetween = start === end || result.kind === 'include';
       start = end + 1;
       if (result.kind === 'stanza') {
         yield* this.#entry(result.stanza);
@@ -244,7 +264,7 @@ class LogReader {
     if (stanza !== undefined) yield* this.#entry(stanza);
   }
 
-  *#include(text: string, depth: number): Generator<Entry> {
+  *#include(text: string, depth: number): Generator<Entry | undefined> {
     let reference: ObjectReference;
     try {
       if (depth >= LOG_DEPTH_MAX) {
@@ -273,6 +293,7 @@ class LogReader {
       return;
     }
     this.#after = entry.path;
+    this.#taken = undefined;
     yield entry;
   }
 
@@ -294,7 +315,19 @@ class LogReader {
   #damaged(error: unknown, path: BytePath | undefined): void {
     if (!isDamage(error)) throw error;
     const name = path === undefined ? '' : `${showPath(path)}: `;
-    this.#options.onDamage?.(name + messageOf(error), { after: this.#after, path });
+    this.#options.onDamage?.(name + messageOf(error), { after: this.#lastPath(), path });
+  }
+
+  /** The last entry before this place. */
+  #lastPath(): BytePath | undefined {
+    if (this.#taken === undefined) return this.#after;
+    const { text, start, end } = this.#taken;
+    const parser = new StanzaParser();
+    for (const line of text.slice(start, end).split('\n')) {
+      const result = parser.line(line);
+      if (result.kind === 'stanza') return parseEntry(result.stanza).path;
+    }
+    return this.#after;
   }
 }
 
