@@ -137,10 +137,12 @@ async function objectsIn(
     error = { code: thrown.code, message: messageOf(thrown), hint: thrown.hint };
   }
   const isPlain = numbers.every((number, at) => number === at);
+  const ownRecords = new Uint8Array(records.bytes);
+  freeMemory(records.bytes);
   return {
     kind,
     numbers: isPlain ? undefined : Float64Array.from(numbers),
-    records: new Uint8Array(records.bytes),
+    records: ownRecords,
     error,
   };
 }

@@ -6,10 +6,11 @@
  * memory and the rest in a file without a name.
  */
 import { type LbsError, messageOf } from '../errors.ts';
+import { freeMemory } from '../std/free-memory.ts';
 import { type Spooled, SpoolFile } from '../std/spool-file.ts';
 import { type ObjectList, RECORD_BYTES } from './examine-file.ts';
 
-const MEMORY_BYTES_MAX = 16 * 1024 * 1024;
+const MEMORY_BYTES_MAX = 8 * 1024 * 1024;
 const SIZE_BYTES = RECORD_BYTES.sizes;
 /** Read at once of what is in the file: references mostly come in the order of objects. */
 const WINDOW_BYTES = 8 * 1024;
@@ -32,7 +33,7 @@ export class SegmentFacts {
   /** What was read last of the file: `bytes` of `known`, from `start` of its records on. */
   #window: { known: Known; start: number; bytes: Buffer } | undefined;
 
-  /** Notes what is in a segment, of which `damage` made the rest unreadable. */
+  /** Notes what is in a segment, of which `damage` made the rest unreadable; empties `objects`. */
   add(segment: string, objects: ObjectList, damage: LbsError | undefined): void {
     const { kind, numbers, records } = objects;
     let places: Map<number, number> | undefined;
@@ -43,9 +44,11 @@ export class SegmentFacts {
         if (!places.has(number)) places.set(number, place);
       }
     }
+    const spooled = this.#spool.put(Buffer.from(records.buffer));
+    freeMemory(records);
     this.#segments.set(segment, {
       kind,
-      spooled: this.#spool.put(Buffer.from(records.buffer)),
+      spooled,
       places,
       reason: damage === undefined ? 'the segment does not hold it' : messageOf(damage),
     });

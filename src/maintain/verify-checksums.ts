@@ -204,8 +204,8 @@ export class ChecksumVerifier {
 
   #note(segment: string, fileName: string, objects: ObjectList): void {
     const error = damageOf(objects);
-    this.#run.facts.add(segment, objects, error);
     this.#progress.objects += objects.records.length / RECORD_BYTES[objects.kind];
+    this.#run.facts.add(segment, objects, error);
     if (error === undefined || this.#damage.hasStoreFile(fileName)) return;
     this.#damage.add({ what: 'store-file', name: fileName, message: messageOf(error) });
   }
