@@ -4,20 +4,17 @@
  *
  * By now each segment was read, and size and SHA-256 of its objects are known (segment-facts). So
  * the metadata is gone through once, and what a stanza says of its blocks is compared with them:
- * nothing is hashed twice, however many files and snapshots have it.
+ * a file of one block is not hashed twice, however many files and snapshots have it.
  *
  * What needs no hash of its own, because another one that was made implies it:
- *  - The SHA-1 of a content, where the SHA-256 of all its blocks matches: the bytes are those of
- *    which both were taken.
- *  - The SHA-256 of a whole file, where that of each of its blocks matches: the blocks are what was
- *    read when the file was saved, and the references, which say in what order they follow each
- *    other, are guarded as text (by the checksums of metadata objects, up to the descriptor, and by
- *    those of the segments that these are in). Their lengths are held against the file's size.
+ *  - The SHA-1 of a content, where its SHA-256 matches: the bytes are those of which both were
+ *    taken.
  *  - Objects of a segment whose checksum matches, at depths other than `data`: it holds the bytes
  *    that were stored.
  *
- * Contents of which this cannot be told (other programs record no SHA-256 of blocks) are put into
- * a plan, and the segments that they need are read once more, to hash each as a whole. Then only
+ * Files of more than one block, and those of other programs, which record no SHA-256 of blocks, are
+ * put into a plan, and the segments that they need are read once more, to hash each as a whole: a
+ * restore compares that, too, and what verify calls well must be restored without complaint. Only
  * when something is lost the metadata is gone through again, to name its files in each snapshot.
  * Called by verify.
  */
@@ -154,11 +151,9 @@ export class ContentsVerifier {
   /** Holds what the stanza says of a content against what is known of its objects. */
   #compare(entry: Entry, layout: readonly PlacedReference[], isHashed: boolean): Comparison {
     const { depth, source, facts, damagedSegments } = this.#run;
-    let hasPieces = false;
     let isKnown = true;
     for (const [at, { reference, length, offset }] of layout.entries()) {
       if (reference.kind === 'zero' || length === 0) continue;
-      hasPieces = true;
       const { segment } = reference;
       const isWanted = depth === 'data' || damagedSegments.has(segment);
       const isMissing = source.fileOf(segment) === undefined;
@@ -180,7 +175,8 @@ export class ContentsVerifier {
       }
     }
     if (!isKnown) return 'unknown';
-    return hasPieces || !isHashed || isEmpty(entry) ? 'fine' : 'unknown';
+    const isOneBlock = layout.length === 1 && layout[0]?.reference.kind === 'object';
+    return isOneBlock || !isHashed || isEmpty(entry) ? 'fine' : 'unknown';
   }
 
   /** Has a content hashed as a whole later. */

@@ -292,6 +292,25 @@ test('a file whose blocks are read out of order is checked by the SHA-256 of its
   t.deepEqual(lostEntries(await run(t, wrong.store, 'data')), ['20261120T120000 b']);
 });
 
+test('a file whose blocks are right and whose own checksum is not is told, as a restore would', async (t) => {
+  const store = tempDir(t);
+  const blocks = [randomBytes(MEBI), randomBytes(1000)];
+  const content = Buffer.concat(blocks);
+  const digests = blocks.map((block) => sha256(block)).join(' ');
+  const log = fileStanza('b', content, [objectName(1, 0), objectName(1, 1)])
+    .replace('checksum:', `block_sha256: ${digests}\nchecksum:`)
+    .replace(sha256(content), sha256('x'));
+  writeSegment(store, 1, blocks);
+  writeSegment(store, 2, [log, `@${objectName(2, 0)}(sha1=${sha1(log)})\n`]);
+  writeSnapshot(store, {
+    timestamp: '20261120T120000',
+    root: objectName(2, 1),
+    digits: [1, 2],
+    contentOf: (file) => readFileSync(join(store, file)),
+  });
+  t.deepEqual(lostEntries(await run(t, store, 'data')), ['20261120T120000 b']);
+});
+
 test('references to what is not there are found without hashing', async (t) => {
   const cases = {
     'an object that is missing': (data: string[]) => data.with(1, objectName(1, 9)),
