@@ -8,9 +8,10 @@ import { type ContentDigests, DigestsHere } from './content-digests.ts';
 import { CUT_BYTES_MAX, cutLength } from './cut-points.ts';
 import { DigestThread } from './digest-thread.ts';
 import { HEAD_BYTES, inPlaceBlockBytes } from './in-place-formats.ts';
+import type { SideThread } from './side-thread.ts';
 
 /** What one read brings. */
-const READ_BYTES = 2 * CUT_BYTES_MAX;
+const READ_BYTES = CUT_BYTES_MAX;
 /** Before it is room for the rest of the read before, which is less than a block. */
 const WINDOW_BYTES = CUT_BYTES_MAX + READ_BYTES;
 const WINDOWS = 2;
@@ -38,28 +39,28 @@ export type LargeFile = {
 
 /** Cuts the large files of one run, one at a time. */
 export class BlockCutter {
+  readonly #side: SideThread;
   /** Shared with the thread; made when the first large file comes. */
-  #memory: Buffer | undefined;
+  #memory: SharedArrayBuffer | undefined;
   #thread: DigestThread | undefined;
+
+  constructor(side: SideThread) {
+    this.#side = side;
+  }
 
   /** @throws {SourceTrouble} unreadable */
   async begin(content: SourceContent): Promise<LargeFile> {
     const rule = ruleFor(content);
-    const memory = (this.#memory ??= Buffer.from(new SharedArrayBuffer(WINDOWS * WINDOW_BYTES)));
-    const digests = await this.#digests(memory, content.status.sizeBytes);
+    const shared = (this.#memory ??= new SharedArrayBuffer(WINDOWS * WINDOW_BYTES));
+    const digests = await this.#digests(shared, content.status.sizeBytes);
+    const memory = Buffer.from(shared);
     return { digests, blocks: (extent) => cut(extent, { content, rule, digests, memory }) };
   }
 
-  async #digests(memory: Buffer, sizeBytes: number): Promise<ContentDigests> {
+  async #digests(memory: SharedArrayBuffer, sizeBytes: number): Promise<ContentDigests> {
     if (sizeBytes < THREAD_FILE_BYTES_MIN) return new DigestsHere();
-    this.#thread ??= new DigestThread(memory);
+    this.#thread ??= new DigestThread(this.#side, memory);
     return await this.#thread.begin();
-  }
-
-  /** Ends the thread. */
-  async close(): Promise<void> {
-    await this.#thread?.close();
-    this.#thread = undefined;
   }
 }
 

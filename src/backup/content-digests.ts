@@ -39,6 +39,42 @@ export class DigestPair {
   }
 }
 
+/** What a thread is to do for the files that it hashes, one after the other. */
+export type DigestTask =
+  | { readonly kind: 'begin' }
+  | {
+      readonly kind: 'bytes';
+      readonly memory: SharedArrayBuffer;
+      readonly start: number;
+      readonly length: number;
+    }
+  | { readonly kind: 'zeros'; readonly length: number }
+  | { readonly kind: 'end' };
+
+/** Undefined for everything but the end. */
+export type DigestAnswer = WholeDigests | undefined;
+
+/** In the thread: hashes what it is told of. */
+export class TaskDigests {
+  #pair = new DigestPair();
+
+  do(task: DigestTask): DigestAnswer {
+    switch (task.kind) {
+      case 'begin':
+        this.#pair = new DigestPair();
+        return undefined;
+      case 'bytes':
+        this.#pair.update(new Uint8Array(task.memory, task.start, task.length));
+        return undefined;
+      case 'zeros':
+        this.#pair.zeros(task.length);
+        return undefined;
+      case 'end':
+        return this.#pair.digests();
+    }
+  }
+}
+
 /** Hashes at once, in the thread that calls. */
 export class DigestsHere implements ContentDigests {
   readonly #pair = new DigestPair();

@@ -45,6 +45,7 @@ import { LostSegments } from './lost-segments.ts';
 import { metadataReuse } from './metadata-reuse.ts';
 import { SegmentUse } from './segment-use.ts';
 import { checkSigning, signerFor } from './sign-descriptor.ts';
+import { SideThread } from './side-thread.ts';
 import { BlockStore } from './store-block.ts';
 import { EntryStore } from './store-entry.ts';
 import { RecordedAccounts } from './unchanged.ts';
@@ -135,6 +136,7 @@ class Run {
   readonly #scheme: string;
   readonly #startedS = nowSeconds();
   readonly #stored = { segments: 0, bytes: 0 };
+  readonly #side = new SideThread();
 
   constructor(plan: Plan, open: OpenDatabase) {
     this.#plan = plan;
@@ -199,6 +201,7 @@ class Run {
       rereadPercent: options.rebuildStatcache === true ? 100 : (options.rereadPercent ?? 0),
       report,
       breathe: () => breather.breathe(),
+      side: this.#side,
     });
     breather.watch(entries.counts);
     try {
@@ -221,7 +224,7 @@ class Run {
       await (isInterrupted ? segments.close() : segments.abandon());
       throw error;
     } finally {
-      await entries.close();
+      await this.#side.close();
     }
   }
 
@@ -258,6 +261,7 @@ class Run {
         this.#stored.segments++;
         this.#stored.bytes += segment.storedBytes;
       },
+      askThread: (task) => this.#side.segments(task),
       note,
     });
   }

@@ -15,6 +15,7 @@ import type { ByteText } from '../std/byte-text.ts';
 import { BlockCutter } from './block-cutter.ts';
 import { type Fields, contentFields, contentText, stanzaText } from './entry-fields.ts';
 import type { SegmentUse } from './segment-use.ts';
+import type { SideThread } from './side-thread.ts';
 import type { BlockStore } from './store-block.ts';
 import {
   BLOCK_BYTES,
@@ -55,6 +56,7 @@ export type EntryStages = {
   readonly report: Report;
   /** Lets signals and displays have their turn. */
   readonly breathe: () => Promise<void>;
+  readonly side: SideThread;
 };
 
 /** An entry that the scan gave, and what the run before knew of it. */
@@ -97,14 +99,9 @@ export class EntryStore {
 
   constructor(stages: EntryStages) {
     this.#stages = stages;
-    const { blocks, breathe } = stages;
+    const { blocks, breathe, side } = stages;
     const block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
-    this.#tools = { blocks, breathe, block, cutter: new BlockCutter() };
-  }
-
-  /** Ends what works beside the run. */
-  async close(): Promise<void> {
-    await this.#tools.cutter.close();
+    this.#tools = { blocks, breathe, block, cutter: new BlockCutter(side) };
   }
 
   warn(warning: SourceWarning): void {

@@ -25,5 +25,15 @@ export interface FilterSink {
   abort(): Promise<void>;
 }
 
+/** A segment file that is made of pieces, in the order in which they are appended. */
+export interface PieceFile {
+  /** Resolves with the bytes that it came to, when the piece is not needed any more. */
+  append(piece: Buffer): Promise<number>;
+  /** Waits for all pieces. @throws what one of them failed with */
+  finish(): Promise<FilteredFile>;
+  /** As that of a sink. */
+  abort(): Promise<void>;
+}
+
 /** Digests of a segment file as it is written. */
 export type FileDigests = { readonly sha1: Hash; readonly sha256: Hash };

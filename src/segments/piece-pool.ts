@@ -1,49 +1,39 @@
 /**
- * Large buffers for tar bytes, and their way through a codec in the runtime's threads, a few at
- * once. Waiting for room is the back-pressure on the scan; memory is bounded by the pieces in
- * flight plus one buffer for each open segment. Buffers and compressors are reused, because fresh
- * memory costs a page fault every 4 KiB.
+ * Large buffers for tar bytes, and their way into the files of segments, a few at once. Waiting
+ * for room is the back-pressure on the scan; memory is bounded by the pieces in flight plus one
+ * buffer for each open segment. Buffers are reused, because fresh memory costs a page fault every
+ * 4 KiB; they are shared with the thread.
  */
-import { promisify } from 'node:util';
-import { gzip as gzipCallback } from 'node:zlib';
+import { availableParallelism } from 'node:os';
 import { Limiter } from '../std/limiter.ts';
+import { CompressedFile, Compressors } from './compressed-file.ts';
 import type { Codec } from './filter.ts';
-import { FrameCompressor } from './frame-compressor.ts';
+import type { PieceFile } from './filter-sink.ts';
+import { type AskThread, ThreadFile } from './thread-file.ts';
 
-const gzip = promisify(gzipCallback);
-
-/** Output of gzip is collected in buffers of this size: two allocations for most pieces. */
-const GZIP_CHUNK_BYTES = 512 * 1024;
-
-/** Takes the parts of a compressed piece, which it may use until it resolves. */
-export type WriteCompressed = (compressed: Promise<readonly Buffer[]>) => Promise<void>;
-
-async function handOver(
-  compressed: Promise<readonly Buffer[]>,
-  write: WriteCompressed,
-): Promise<void> {
-  // Awaited by `write`, which may have something to wait for before.
-  compressed.catch(() => undefined);
-  await write(compressed);
-}
+/** Size of the independently compressed pieces; see codec-sink.ts. */
+const PIECE_BYTES = 2 * 1024 * 1024;
 
 export class PiecePool {
-  /** Pieces being compressed or written. */
+  /** Pieces waiting, being compressed or written. */
   readonly #inFlight: Limiter;
   readonly #codec: Codec;
-  readonly #sizeBytes: number;
+  readonly #ask: AskThread;
   readonly #free: Buffer[] = [];
-  readonly #compressors: FrameCompressor[] = [];
+  /** Of this thread. */
+  readonly #compressors: Compressors;
+  #files = 0;
 
-  constructor(codec: Codec, inFlightMax: number, sizeBytes: number) {
+  constructor(codec: Codec, ask: AskThread) {
     this.#codec = codec;
-    this.#inFlight = new Limiter(inFlightMax);
-    this.#sizeBytes = sizeBytes;
+    this.#ask = ask;
+    this.#inFlight = new Limiter(availableParallelism() + 1);
+    this.#compressors = new Compressors(codec, 1);
   }
 
   /** A buffer of arbitrary content; give it back, or `send` it. */
   take(): Buffer {
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#sizeBytes);
+    return this.#free.pop() ?? Buffer.from(new SharedArrayBuffer(PIECE_BYTES));
   }
 
   giveBack(piece: Buffer): void {
@@ -55,45 +45,33 @@ export class PiecePool {
     return this.#inFlight.room();
   }
 
-  /**
-   * Compresses the first `size` bytes of a piece when its turn comes, hands the result to `write`,
-   * and takes piece and result back once that has resolved. Rejects with what either failed with.
-   */
-  async send(piece: Buffer, size: number, write: WriteCompressed): Promise<void> {
-    await this.#inFlight.acquire();
-    try {
-      await this.#compress(piece.subarray(0, size), write);
-    } finally {
-      this.giveBack(piece);
-      this.#inFlight.release();
-    }
+  /** A file that the thread makes. */
+  threadFile(fd: number): PieceFile {
+    return new ThreadFile(this.#ask, { file: this.#files++, fd, codec: this.#codec });
   }
 
-  async #compress(bytes: Buffer, write: WriteCompressed): Promise<void> {
-    switch (this.#codec.kind) {
-      case 'zstd': {
-        const compressor = this.#compressors.pop() ?? new FrameCompressor(this.#codec.level);
-        await handOver(compressor.compress(bytes), write);
-        this.#compressors.push(compressor);
-        return;
-      }
-      case 'gzip': {
-        const { level } = this.#codec;
-        const options = { chunkSize: GZIP_CHUNK_BYTES, ...(level === undefined ? {} : { level }) };
-        await handOver(
-          gzip(bytes, options).then((output) => [output]),
-          write,
-        );
-        return;
-      }
-      case 'none':
-        await write(Promise.resolve([bytes]));
+  /** A file that is made here: a thread would take longer to start. */
+  smallFile(fd: number): PieceFile {
+    return new CompressedFile(fd, this.#compressors);
+  }
+
+  /**
+   * Appends the first `sizeBytes` of a piece, which is given back then; resolves with the bytes
+   * that it came to. Sent at once, whether there is room or not, so that pieces stay in order.
+   */
+  async send(piece: Buffer, sizeBytes: number, file: PieceFile): Promise<number> {
+    const turn = this.#inFlight.acquire();
+    try {
+      return await file.append(piece.subarray(0, sizeBytes));
+    } finally {
+      this.giveBack(piece);
+      void turn.then(() => this.#inFlight.release());
     }
   }
 
   /** Gives the memory of the codec back; nothing may be in flight. */
   close(): void {
-    for (const compressor of this.#compressors.splice(0)) compressor.close();
+    this.#compressors.close();
     this.#free.length = 0;
   }
 }

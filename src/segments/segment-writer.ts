@@ -21,13 +21,12 @@ import type { Filter } from './filter.ts';
 import type { FilteredFile, FilterSink } from './filter-sink.ts';
 import { PiecePool } from './piece-pool.ts';
 import { proveReadable } from './prove-readable.ts';
+import type { AskThread } from './thread-file.ts';
 
 /** The originals closed a segment at the latest when 128 times its target had gone in. */
 const RAW_PER_TARGET_MAX = 128;
 /** A command's input is held in memory until it runs: the limit for each open segment. */
 const COMMAND_RAW_BYTES_MAX = 32 * 1024 * 1024;
-/** Size of the independently compressed pieces; see codec-sink.ts. */
-const PIECE_BYTES = 2 * 1024 * 1024;
 /** Objects in one segment. Each is remembered (some 100 bytes) until its segment is durable, and
  * a segment of the tiniest files would otherwise hold a million. */
 const OBJECTS_MAX = 1 << 14;
@@ -55,6 +54,8 @@ export type SegmentWriterOptions = {
   readonly targetBytes: number;
   /** Called once a segment is durable. A throw ends the run. */
   readonly onStored: (segment: StoredSegment) => void;
+  /** Gives work to a thread beside the run. */
+  readonly askThread: AskThread;
   readonly note: (message: string) => void;
 };
 
@@ -98,9 +99,7 @@ export class SegmentWriter {
   constructor(options: SegmentWriterOptions) {
     this.#options = options;
     const { codec, command } = options.filter;
-    if (codec !== undefined) {
-      this.#pool = new PiecePool(codec, availableParallelism() + 1, PIECE_BYTES);
-    }
+    if (codec !== undefined) this.#pool = new PiecePool(codec, options.askThread);
     this.#context = {
       command,
       running: new Limiter(availableParallelism()),

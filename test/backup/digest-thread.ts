@@ -6,17 +6,20 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import test from 'ava';
 import { DigestThread } from '../../src/backup/digest-thread.ts';
+import { SideThread } from '../../src/backup/side-thread.ts';
 import { backupOptions, places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
 import { startLbs } from '../helpers/run-lbs.ts';
 
 const MIB = 1024 * 1024;
 
-/** Shared memory with this content. */
-function shared(content: Buffer): Buffer {
-  const memory = Buffer.from(new SharedArrayBuffer(content.length));
+/** Shared memory with this content, and a thread that hashes there. */
+function shared(content: Buffer) {
+  const buffer = new SharedArrayBuffer(content.length);
+  const memory = Buffer.from(buffer);
   content.copy(memory);
-  return memory;
+  const side = new SideThread();
+  return { memory, side, thread: new DigestThread(side, buffer) };
 }
 
 function digestsOf(content: Buffer) {
@@ -25,8 +28,7 @@ function digestsOf(content: Buffer) {
 
 test('pieces and zeros are hashed in order', async (t) => {
   const content = pseudoRandom('pieces', 3 * MIB);
-  const memory = shared(content);
-  const thread = new DigestThread(memory);
+  const { memory, side, thread } = shared(content);
   const digests = await thread.begin();
   await digests.update(memory.subarray(0, MIB));
   await digests.zeros(2 * MIB + 3);
@@ -36,13 +38,12 @@ test('pieces and zeros are hashed in order', async (t) => {
   const all = Buffer.concat([content.subarray(0, MIB), zeros, content.subarray(MIB)]);
   t.deepEqual(await digests.finish(), digestsOf(all));
   t.deepEqual(await (await thread.begin()).finish(), digestsOf(Buffer.alloc(0)));
-  await thread.close();
+  await side.close();
 });
 
 test('a file that is given up leaves nothing in the next one', async (t) => {
   const content = pseudoRandom('given up', 2 * MIB);
-  const memory = shared(content);
-  const thread = new DigestThread(memory);
+  const { memory, side, thread } = shared(content);
   const first = await thread.begin();
   await first.update(memory.subarray(0, MIB));
   await first.update(memory.subarray(MIB));
@@ -50,13 +51,12 @@ test('a file that is given up leaves nothing in the next one', async (t) => {
   memory.fill('x');
   await second.update(memory);
   t.deepEqual(await second.finish(), digestsOf(Buffer.alloc(2 * MIB, 'x')));
-  await thread.close();
+  await side.close();
 });
 
 test('memory is not in use any more when there is room', async (t) => {
-  const memory = shared(Buffer.alloc(16 * MIB));
+  const { memory, side, thread } = shared(Buffer.alloc(16 * MIB));
   const windows = [memory.subarray(0, 8 * MIB), memory.subarray(8 * MIB)];
-  const thread = new DigestThread(memory);
   const digests = await thread.begin();
   const expected: Buffer[] = [];
   for (let turn = 0; turn < 6; turn++) {
@@ -67,28 +67,28 @@ test('memory is not in use any more when there is room', async (t) => {
     await digests.update(window);
   }
   t.deepEqual(await digests.finish(), digestsOf(Buffer.concat(expected)));
-  await thread.close();
+  await side.close();
 });
 
 test('a thread that has ended is a failure, and nobody waits for it', async (t) => {
-  const memory = shared(Buffer.alloc(MIB));
-  const thread = new DigestThread(memory);
+  const { memory, side, thread } = shared(Buffer.alloc(MIB));
   const digests = await thread.begin();
   await digests.zeros(1000 * MIB);
   const finished = digests.finish();
   await Promise.all([
-    t.throwsAsync(finished, { code: 'internal', message: /^the thread for checksums failed: / }),
-    thread.close(),
+    t.throwsAsync(finished, { code: 'internal', message: /^the thread beside the run failed: / }),
+    side.close(),
   ]);
   await t.throwsAsync(digests.update(memory), { code: 'internal' });
   await t.throwsAsync(thread.begin(), { code: 'internal' });
 });
 
 test('a thread without work does not keep the process alive, one with work does', async (t) => {
-  const url = new URL('../../src/backup/digest-thread.ts', import.meta.url).href;
+  const urlOf = (name: string) => new URL(`../../src/backup/${name}.ts`, import.meta.url).href;
   const script = `
-    const { DigestThread } = await import('${url}');
-    const thread = new DigestThread(Buffer.from(new SharedArrayBuffer(10)));
+    const { DigestThread } = await import('${urlOf('digest-thread')}');
+    const { SideThread } = await import('${urlOf('side-thread')}');
+    const thread = new DigestThread(new SideThread(), new SharedArrayBuffer(10));
     const digests = await thread.begin();
     await digests.zeros(10);
     console.log((await digests.finish()).sha1);`;

@@ -4,6 +4,7 @@ import { closeSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'no
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { BlockCutter } from '../../src/backup/block-cutter.ts';
+import { SideThread } from '../../src/backup/side-thread.ts';
 import { CUT_BYTES_MAX, cutLength } from '../../src/backup/cut-points.ts';
 import { openContent } from '../../src/sources/filesystem/open-content.ts';
 import { backupOptions, clockAhead, places, type Places } from '../helpers/places.ts';
@@ -106,7 +107,8 @@ test('blocks do not depend on how a file is read', async (t) => {
   const dir = tempDir(t);
   const bytes = Buffer.concat([pseudoRandom('read', 9_000_001), Buffer.alloc(300_000, 'a')]);
   writeFileSync(join(dir, 'file'), bytes);
-  const cutter = new BlockCutter();
+  const side = new SideThread();
+  const cutter = new BlockCutter(side);
   for (const start of [0, 1, 4095, 1_048_577, 5_000_000, bytes.length - 1]) {
     const expected: number[] = [];
     for (let at = start; at < bytes.length; at += expected.at(-1) ?? 0) {
@@ -119,15 +121,16 @@ test('blocks do not depend on how a file is read', async (t) => {
     t.true(Buffer.concat(blocks).equals(stretch));
     t.deepEqual(digests, { sha1: hash('sha1', stretch), sha256: hash('sha256', stretch) });
   }
-  await cutter.close();
+  await side.close();
 });
 
 test('a file that is shorter than it was when it was opened ends where it ends', async (t) => {
   const dir = tempDir(t);
   const bytes = pseudoRandom('short', 5_000_000);
   writeFileSync(join(dir, 'file'), bytes);
-  const cutter = new BlockCutter();
+  const side = new SideThread();
+  const cutter = new BlockCutter(side);
   const { blocks } = await cutFile(cutter, dir, [0, 6_000_000]);
   t.true(Buffer.concat(blocks).equals(bytes));
-  await cutter.close();
+  await side.close();
 });
