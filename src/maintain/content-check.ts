@@ -8,7 +8,7 @@
 import { createHash, hash, type Hash } from 'node:crypto';
 import { parseChecksum } from '../format/checksum.ts';
 import type { ByteRange } from '../format/entry.ts';
-import type { ContentHandler } from '../restore/content-handler.ts';
+import { type ContentHandler, ORDERED_BYTES_MIN } from '../restore/content-handler.ts';
 import { NO_DIGEST } from '../restore/helper-messages.ts';
 import { SpoolFile } from '../std/spool-file.ts';
 import { CHECK, type Content, type ContentTable } from './content-table.ts';
@@ -114,6 +114,11 @@ export class ContentCheck implements ContentHandler {
     }
     this.#live.set(id, started);
     this.#takeOrdered(started, offset, bytes);
+  }
+
+  needsOrder(id: number): boolean {
+    const content = this.#table.get(id);
+    return content?.check === CHECK.ordered && content.sizeBytes > ORDERED_BYTES_MIN;
   }
 
   /** What a helper can check by itself: a piece whose own digest is known. */

@@ -233,6 +233,7 @@ export class ContentsVerifier {
     const check = this.#check;
     const handler = {
       piece: (id: number, offset: number, bytes: Buffer) => check.piece(id, offset, bytes),
+      needsOrder: (id: number) => check.needsOrder(id),
       taskFor: (id: number, offset: number) => check.taskFor(id, offset),
       lost: (id: number, reason: string) => check.lost(id, reason),
       segmentDone: (reading: SegmentReading) => this.#segmentDone(reading),

@@ -16,9 +16,17 @@ export type SegmentReading = {
   readonly error: unknown;
 };
 
+/**
+ * The pieces of a file larger than this should come in its order. What is out of order is put aside
+ * or read again to be hashed; of small files only the few that lie in two segments are.
+ */
+export const ORDERED_BYTES_MIN = 32 * 1024 * 1024;
+
 export type ContentHandler = {
   /** Bytes of a file. `bytes` is valid during the call only. Pieces come in any order. */
   piece(fileId: number, offset: number, bytes: Buffer): void;
+  /** True for a file of more than ORDERED_BYTES_MIN whose pieces are to come in its order. */
+  needsOrder?(fileId: number): boolean;
   /** One piece of a file cannot be had; called for each such piece. */
   lost(fileId: number, reason: string): void;
   /**

@@ -1,6 +1,10 @@
 /**
- * The way of deliver-contents.ts with helper threads: makes their jobs, and hands on what they tell
- * of each segment, in the order of segments.
+ * The way of deliver-contents.ts with helper threads: makes their jobs, hands on what they tell of
+ * each segment, in the order of segments, and reads segments itself meanwhile.
+ *
+ * The main thread does not wait with its own segment until those before it are done, which left it
+ * idle for a third of the time; but it does before the first piece of a large file, which is
+ * hashed as it comes only when its pieces come in order.
  */
 import { LbsError, messageOf } from '../errors.ts';
 import { formatObjectName } from '../format/reference.ts';
@@ -8,7 +12,7 @@ import { isDamage } from '../metadata/metadata-objects.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
 import type { ContentHandler, SegmentReading } from './content-handler.ts';
 import type { ContentPlan, Piece } from './content-plan.ts';
-import { type HelperDuty, type HelperEnd, type HelperNews, packPieces } from './helper-messages.ts';
+import { type HelperDuty, type HelperNews, packPieces } from './helper-messages.ts';
 import { SegmentDelivery } from './segment-delivery.ts';
 import { BegunSegment, SegmentHelpers } from './segment-helpers.ts';
 import { freeMemory } from '../std/free-memory.ts';
@@ -31,44 +35,110 @@ export type HelpedDelivery = {
 class HelpedSegment extends BegunSegment {
   pieces: readonly Piece[] = [];
   tasks: readonly (Buffer | undefined)[] = [];
+  /** 1 for each piece that was told of. */
+  isTold = new Uint8Array();
 }
 
 /** @throws as `deliverContents` */
 export async function deliverWithHelpers(delivery: HelpedDelivery): Promise<void> {
-  const { plan, source, handler, options } = delivery;
-  const { duty, signal, readsWhole = false } = options;
+  const { plan, source, options } = delivery;
   const left = plan.segments.values();
   const helpers = new SegmentHelpers<HelpedSegment>({
-    setup: { duty, unfilters: source.unfilters },
+    setup: { duty: options.duty, unfilters: source.unfilters },
     nextSegment: (forHelper) => {
       const { value, done } = left.next();
       if (done === true) return undefined;
       return forHelper ? begin(delivery, value) : new HelpedSegment(value);
     },
-    signal,
+    signal: options.signal,
   });
   try {
-    for (const begun of helpers.segments()) {
-      const reading = begun.job
-        ? await useNews(begun, handler)
-        : await readHere(delivery, begun.segment, readsWhole);
-      await handler.segmentDone?.(reading);
-    }
+    await new HelpedRun(delivery, helpers).run();
   } finally {
     await helpers.close();
   }
 }
 
-async function readHere(
-  { plan, source, handler, options }: HelpedDelivery,
-  segment: string,
-  readsWhole: boolean,
-): Promise<SegmentReading> {
-  const started = source.start(segment, options.signal);
-  try {
-    return await new SegmentDelivery(plan, segment, handler).run(started, readsWhole);
-  } finally {
-    await started.close();
+class HelpedRun {
+  readonly #delivery: HelpedDelivery;
+  readonly #helpers: SegmentHelpers<HelpedSegment>;
+
+  constructor(delivery: HelpedDelivery, helpers: SegmentHelpers<HelpedSegment>) {
+    this.#delivery = delivery;
+    this.#helpers = helpers;
+  }
+
+  async run(): Promise<void> {
+    for (;;) {
+      await this.#useNews();
+      const own = this.#helpers.takeOwn();
+      if (own !== undefined) {
+        await this.#finish(own, await this.#readHere(own));
+        continue;
+      }
+      const { first } = this.#helpers;
+      if (first === undefined) return;
+      await this.#useNext(first);
+    }
+  }
+
+  /** Uses what helpers have told of the segments before the first of the main thread's own. */
+  async #useNews(): Promise<void> {
+    for (;;) {
+      const { first } = this.#helpers;
+      if (first?.job === undefined || !first.hasNews) return;
+      await this.#useNext(first);
+    }
+  }
+
+  async #readHere(own: HelpedSegment): Promise<SegmentReading> {
+    const { plan, source, handler, options } = this.#delivery;
+    const started = source.start(own.segment, options.signal);
+    const order = {
+      between: () => this.#useNews(),
+      turn: async () => {
+        for (;;) {
+          const { first } = this.#helpers;
+          if (first === undefined || first === own) return;
+          await this.#useNext(first);
+        }
+      },
+    };
+    try {
+      const delivery = new SegmentDelivery(plan, own.segment, handler, order);
+      return await delivery.run(started, options.readsWhole === true);
+    } finally {
+      await started.close();
+    }
+  }
+
+  /** Waits for the next news of a segment of a helper, and hands them on. */
+  async #useNext(begun: HelpedSegment): Promise<void> {
+    const { handler } = this.#delivery;
+    const { segment, pieces, isTold } = begun;
+    const news = await begun.next();
+    for (const index of [...news.done, ...news.handedBack]) isTold[index] = 1;
+    useOne(begun, news, handler);
+    for (const [index, reason] of news.lost) {
+      isTold[index] = 1;
+      lose(begun, index, reason, handler);
+    }
+    if (news.bytes.length > 0) begun.taken();
+    freeMemory(news.bytes);
+    const { end } = news;
+    if (end === undefined) return;
+    const error = end.error && new LbsError(end.error.code, end.error.message, hintOf(end.error));
+    if (error && !isDamage(error)) throw error;
+    const reason = error ? messageOf(error) : 'the segment does not hold it';
+    for (const index of pieces.keys()) {
+      if (isTold[index] === 0) lose(begun, index, reason, handler);
+    }
+    await this.#finish(begun, { segment, objects: end.objects, bytes: end.bytes, error });
+  }
+
+  async #finish(begun: HelpedSegment, reading: SegmentReading): Promise<void> {
+    this.#helpers.finish(begun);
+    await this.#delivery.handler.segmentDone?.(reading);
   }
 }
 
@@ -94,33 +164,8 @@ function begin({ plan, source, handler, options }: HelpedDelivery, segment: stri
   const begun = new HelpedSegment(segment, job, file);
   begun.pieces = pieces;
   begun.tasks = tasks;
+  begun.isTold = new Uint8Array(pieces.length);
   return begun;
-}
-
-/** Hands on all that a helper tells of a segment. */
-async function useNews(begun: HelpedSegment, handler: ContentHandler): Promise<SegmentReading> {
-  const { segment, pieces } = begun;
-  const isTold = new Uint8Array(pieces.length);
-  let end: HelperEnd | undefined;
-  while (end === undefined) {
-    const news = await begun.next();
-    for (const index of [...news.done, ...news.handedBack]) isTold[index] = 1;
-    useOne(begun, news, handler);
-    for (const [index, reason] of news.lost) {
-      isTold[index] = 1;
-      lose(begun, index, reason, handler);
-    }
-    if (news.bytes.length > 0) begun.taken();
-    freeMemory(news.bytes);
-    ({ end } = news);
-  }
-  const error = end.error && new LbsError(end.error.code, end.error.message, hintOf(end.error));
-  if (error && !isDamage(error)) throw error;
-  const reason = error ? messageOf(error) : 'the segment does not hold it';
-  for (const index of pieces.keys()) {
-    if (isTold[index] === 0) lose(begun, index, reason, handler);
-  }
-  return { segment, objects: end.objects, bytes: end.bytes, error };
 }
 
 function hintOf({ hint }: { readonly hint: string | undefined }): { hint?: string } {

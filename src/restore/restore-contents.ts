@@ -7,7 +7,7 @@
  * file to hash it, long stretches of recorded zeros) is done between segments.
  */
 import { setImmediate } from 'node:timers/promises';
-import type { ContentHandler, SegmentReading } from './content-handler.ts';
+import { type ContentHandler, ORDERED_BYTES_MIN, type SegmentReading } from './content-handler.ts';
 import { outlineOf } from './ledger-record.ts';
 import { type LedgerEntry, STATE } from './restore-ledger.ts';
 import type { RestoreStages } from './restore-stages.ts';
@@ -51,6 +51,11 @@ export class ContentRestorer implements ContentHandler {
     }
     const file = this.#attempt(entry, () => this.#fileOf(entry));
     if (file) this.#write(file, offset, bytes);
+  }
+
+  needsOrder(fileId: number): boolean {
+    const record = this.#stages.ledger.recordIn(STATE.content, fileId);
+    return record !== undefined && outlineOf(record).sizeBytes > ORDERED_BYTES_MIN;
   }
 
   taskFor(fileId: number, offset: number, length: number): Buffer | undefined {

@@ -9,26 +9,39 @@ import type { StartedSegment } from '../segments/segment-source.ts';
 import { type ContentHandler, ObjectCheck, type SegmentReading } from './content-handler.ts';
 import type { ContentPlan, Piece } from './content-plan.ts';
 
+/** What else goes on, where several threads deliver. */
+export type DeliveryOrder = {
+  /** Called between batches of objects. */
+  between(): Promise<void>;
+  /** Resolves when all segments before this one were delivered. */
+  turn(): Promise<void>;
+};
+
 /** A merge of a segment's objects with the pieces wanted, both in order of object. */
 export class SegmentDelivery {
   readonly #plan: ContentPlan;
   readonly #segment: string;
   readonly #handler: ContentHandler;
   readonly #wanted: Iterator<Piece>;
+  /** Until it is this segment's turn. */
+  #order: DeliveryOrder | undefined;
   #piece: Piece | undefined;
   #lastObject = -1;
   /** Objects wanted that a later one overtook: no known program writes them out of order. */
   readonly #overtaken = new Set<number>();
 
-  constructor(plan: ContentPlan, segment: string, handler: ContentHandler) {
+  /** Without `order` it is this segment's turn. */
+  constructor(plan: ContentPlan, segment: string, handler: ContentHandler, order?: DeliveryOrder) {
     this.#plan = plan;
     this.#segment = segment;
     this.#handler = handler;
+    this.#order = order;
     this.#wanted = plan.piecesOf(segment);
     this.#advance();
   }
 
   async run(started: StartedSegment, readsWhole: boolean): Promise<SegmentReading> {
+    const order = this.#order;
     let objects = 0;
     let bytes = 0;
     let failure: { error: unknown } | undefined;
@@ -47,8 +60,13 @@ export class SegmentDelivery {
       for (const { object, data } of result.value) {
         objects++;
         bytes += data.length;
+        if (this.#order !== undefined && this.#needsTurn(object)) {
+          await this.#order.turn();
+          this.#order = undefined;
+        }
         this.#take(object, data);
       }
+      await order?.between();
     }
     this.#loseRest(
       failure === undefined ? 'the segment does not hold it' : messageOf(failure.error),
@@ -58,6 +76,13 @@ export class SegmentDelivery {
 
   #isComplete(): boolean {
     return this.#piece === undefined && this.#overtaken.size === 0;
+  }
+
+  /** True when `object` belongs to a file whose pieces should come in its order. */
+  #needsTurn(object: number): boolean {
+    if (this.#piece === undefined || object < this.#piece.object) return false;
+    if (object > this.#piece.object) return true;
+    return this.#handler.needsOrder?.(this.#piece.file) ?? true;
   }
 
   #advance(): void {

@@ -1,10 +1,11 @@
 /**
  * The helper threads of a restore or verification, seen from the main thread: which segments they
- * work on, and what they have to tell, in the order of the segments.
+ * work on, and what they have to tell of each.
  *
- * Used by deliver-contents.ts. Each helper works on one segment at a time; a few segments may be
- * done before their turn, since their news are small: bytes that are handed back wait in the
- * helper (`UNTAKEN_MAX`) until their turn comes.
+ * Used by deliver-with-helpers.ts. Each helper works on one segment at a time and has the next one
+ * already, or it would wait for the main thread between them; a few segments may be done before
+ * their turn, since their news are small: bytes that are handed back wait in the helper
+ * (`UNTAKEN_MAX`) until their turn comes.
  */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
@@ -15,8 +16,10 @@ import type { HelperNews, HelperOrder, HelperSetup, SegmentJob } from './helper-
 /** Beside the main thread. Each takes 19 MB before it does anything. */
 const HELPERS_MAX = 1;
 const YOUNG_MB = 3;
-/** Segments begun beyond those that helpers are at work on. */
-const DONE_EARLY_MAX = 5;
+/** Jobs that a helper has at once. */
+const JOBS_MAX = 2;
+/** Segments begun and not used yet. */
+const BEGUN_MAX = 7;
 
 /** Threads that are worth starting here; 0 where there is one processor only. */
 export function helperCount(): number {
@@ -56,6 +59,11 @@ export class BegunSegment {
     this.#wake?.();
   }
 
+  /** True when `next` does not have to wait. */
+  get hasNews(): boolean {
+    return this.#news.length > 0 || this.#failure !== undefined;
+  }
+
   /** The next news; the last ones have an `end`. @throws what a helper died of, interrupted */
   async next(): Promise<HelperNews> {
     for (;;) {
@@ -76,10 +84,11 @@ export class BegunSegment {
 class Helper {
   readonly #worker: Worker;
   readonly #exited: Promise<void>;
-  #running: BegunSegment | undefined;
+  /** In the order in which they are worked on. */
+  readonly #running: BegunSegment[] = [];
   #died: { error: unknown } | undefined;
 
-  constructor(setup: HelperSetup, onIdle: () => void) {
+  constructor(setup: HelperSetup, onEnd: () => void) {
     this.#worker = new Worker(ENTRY, {
       workerData: setup,
       name: 'lbs-helper',
@@ -88,21 +97,21 @@ class Helper {
     });
     this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
     this.#worker.on('message', (news: HelperNews) => {
-      const running = this.#running;
-      if (news.end) this.#running = undefined;
-      running?.add(news);
-      if (news.end) onIdle();
+      this.#running[0]?.add(news);
+      if (!news.end) return;
+      this.#running.shift();
+      onEnd();
     });
     this.#worker.on('error', (error) => this.#die(error));
     this.#worker.on('exit', () => this.#die(new LbsError('internal', 'a helper thread ended')));
   }
 
-  get isIdle(): boolean {
-    return this.#running === undefined;
+  get takesMore(): boolean {
+    return this.#running.length < JOBS_MAX;
   }
 
   start(segment: BegunSegment, job: SegmentJob): void {
-    this.#running = segment;
+    this.#running.push(segment);
     if (this.#died) return segment.fail(this.#died.error);
     segment.taken = () => this.#order({ kind: 'taken' });
     this.#order({ kind: 'job', job });
@@ -120,7 +129,7 @@ class Helper {
 
   #die(error: unknown): void {
     this.#died ??= { error };
-    this.#running?.fail(error);
+    for (const segment of this.#running) segment.fail(error);
   }
 }
 
@@ -134,7 +143,7 @@ export type HelpersOptions<Segment extends BegunSegment> = {
 export class SegmentHelpers<Segment extends BegunSegment> {
   readonly #helpers: readonly Helper[];
   readonly #options: HelpersOptions<Segment>;
-  /** In order; the first is the one whose news are used now. */
+  /** In order. */
   readonly #begun: Segment[] = [];
   #failure: { error: unknown } | undefined;
   readonly #onAbort = () => {
@@ -148,36 +157,49 @@ export class SegmentHelpers<Segment extends BegunSegment> {
       { length: helperCount() },
       () => new Helper(options.setup, () => this.#startMore()),
     );
+    this.#startMore();
   }
 
-  /** The segments in order, to be used one after the other. @throws what `nextSegment` throws */
-  *segments(): Generator<Segment> {
-    for (;;) {
-      this.#startMore();
-      const [current] = this.#begun;
-      if (this.#failure) throw this.#failure.error;
-      if (current === undefined) return;
-      if (this.#options.signal?.aborted === true) throw interrupted();
-      yield current;
-      // Not closed when the caller threw: then a helper may still be reading it.
-      current.close();
-      this.#begun.shift();
-    }
+  /** The first segment that is not finished; undefined when all are. */
+  get first(): Segment | undefined {
+    return this.#begun[0];
+  }
+
+  /**
+   * A segment for the main thread; undefined when none is left, or it would be too far ahead.
+   * @throws {LbsError} interrupted, and what `nextSegment` throws
+   */
+  takeOwn(): Segment | undefined {
+    if (this.#failure) throw this.#failure.error;
+    if (this.#options.signal?.aborted === true) throw interrupted();
+    const left = this.#begun.find(({ job }) => job === undefined);
+    if (left !== undefined || this.#begun.length >= BEGUN_MAX) return left;
+    const segment = this.#options.nextSegment(false);
+    if (segment !== undefined) this.#begun.push(segment);
+    return segment;
+  }
+
+  /** To be called when all there is to know of a segment was used. */
+  finish(segment: Segment): void {
+    segment.close();
+    this.#begun.splice(this.#begun.indexOf(segment), 1);
+    this.#startMore();
   }
 
   /** Waits until all helpers have ended. */
   async close(): Promise<void> {
     this.#options.signal?.removeEventListener('abort', this.#onAbort);
     await Promise.all(this.#helpers.map((helper) => helper.close()));
+    // Not before: a helper may still be reading them.
     for (const segment of this.#begun) segment.close();
   }
 
-  /** Called by idle helpers as well, so it must not throw. */
+  /** Called when helpers have something to tell as well, so it must not throw. */
   #startMore(): void {
     try {
       for (const helper of this.#helpers) {
-        while (helper.isIdle && this.#begun.length < this.#helpers.length + DONE_EARLY_MAX) {
-          const segment = this.#options.nextSegment(this.#isForHelper());
+        while (helper.takesMore && this.#begun.length < BEGUN_MAX) {
+          const segment = this.#options.nextSegment(true);
           if (segment === undefined) return;
           this.#begun.push(segment);
           if (segment.job) helper.start(segment, segment.job);
@@ -186,16 +208,6 @@ export class SegmentHelpers<Segment extends BegunSegment> {
     } catch (error) {
       this.#failure ??= { error };
     }
-  }
-
-  /**
-   * The main thread works on every second segment or so itself. The next one is left to it when it
-   * has none to go on with, or it would have to wait for those of the helpers.
-   */
-  #isForHelper(): boolean {
-    if (this.#begun.length === 0) return false;
-    const hasJobs = this.#begun.some(({ job }) => job !== undefined);
-    return !hasJobs || this.#begun.some(({ job }, at) => at > 0 && job === undefined);
   }
 }
 
