@@ -181,7 +181,8 @@ test('any names in path order come back', (t) => {
   const name = fc
     .uint8Array({ minLength: 1, maxLength: 12 })
     .map((bytes) => Buffer.from(bytes).toString('latin1').replace(/\0/g, '/'))
-    .filter((path) => !/^\/|\/$|\/\//.test(path) && path !== '.');
+    // Paths as the scan makes them: no empty component, and no `.`.
+    .filter((path) => path.split('/').every((part) => part !== '' && part !== '.'));
   fc.assert(
     fc.property(fc.uniqueArray(name), (names) => {
       const file = join(dir, String(number++));
