@@ -99,11 +99,11 @@ export function readSettings(
   const number = (name: string): number | undefined => {
     const text = given(name);
     if (text === undefined) return undefined;
-    if (!/^[1-9]\d*$/.test(text)) throw new Error(`${name} is not a number: ${text}`);
+    if (!/^\d+$/.test(text)) throw new Error(`${name} is not a number: ${text}`);
     return Number(text);
   };
   const base = quick ? QUICK : FULL;
-  const rounds = number('BENCH_ROUNDS') ?? base.rounds;
+  const rounds = Math.max(1, number('BENCH_ROUNDS') ?? base.rounds);
   const peerRounds = number('BENCH_PEER_ROUNDS') ?? base.peerRounds;
   const maxEntries = number('BENCH_MAX_ENTRIES');
   return {
