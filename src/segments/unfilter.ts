@@ -16,10 +16,14 @@ import { showText } from '../std/byte-path.ts';
 import { withoutSecrets } from '../std/secret.ts';
 import { chunksOf, decoded } from './stream-chunks.ts';
 import { readZstdFrames } from './zstd-frames.ts';
+import { readSmallZstd } from './zstd-index.ts';
 
 const readAsync = promisify(read);
 
 const READ_BYTES = 1024 * 1024;
+/** Files of up to this many bytes, which hold no more than that many, are read at once. */
+const SMALL_BYTES = 128 * 1024;
+const SMALL_CONTENT_BYTES = 1024 * 1024;
 /** How much of a command's error output is kept for the message. */
 const LAST_WORDS_BYTES = 4096;
 /** What a shell exits with when it finds no such command. */
@@ -62,6 +66,13 @@ async function* readChunks(file: OpenFile, reuse: boolean): AsyncGenerator<Buffe
     // A decoder may still be reading what it was given.
     if (!reuse) buffer = Buffer.allocUnsafeSlow(READ_BYTES);
   }
+}
+
+async function* unzstd(file: OpenFile): AsyncGenerator<Buffer> {
+  const small =
+    file.sizeBytes <= SMALL_BYTES ? readSmallZstd(file, SMALL_CONTENT_BYTES) : undefined;
+  if (small === undefined) yield* readZstdFrames(file);
+  else yield small;
 }
 
 async function* gunzip(file: OpenFile): AsyncGenerator<Buffer> {
@@ -163,7 +174,7 @@ function plain(
     );
   }
   if (command !== 'builtin') return throughCommand(file, command, options.signal);
-  if (extension === '.zst') return readZstdFrames(file);
+  if (extension === '.zst') return unzstd(file);
   if (extension === '.gz') return gunzip(file);
   return readChunks(file, true);
 }
