@@ -18,7 +18,7 @@ import { hostname } from 'node:os';
 import { formatObjectName } from '../format/reference.ts';
 import { checkScheme, parseSnapshotFile } from '../format/snapshot-name.ts';
 import { LbsError } from '../errors.ts';
-import { BlockIndex } from '../localdb/block-index.ts';
+import { BlockIndex, type SegmentRow } from '../localdb/block-index.ts';
 import { checkUnlocked, lockLocaldb } from '../localdb/lock.ts';
 import { type OpenDatabase, openDatabase, openScratchCopy } from '../localdb/open-localdb.ts';
 import { SnapshotTable } from '../localdb/snapshot-table.ts';
@@ -275,10 +275,6 @@ class Run {
     const { dryRun, store, options } = this.#plan;
     if (dryRun) return undefined;
     const names = use.usedSegments();
-    const segments = names.flatMap((name) => this.#index.segment(name) ?? []);
-    if (segments.length !== names.length) {
-      throw new LbsError('internal', 'a segment of this snapshot is unknown to the local database');
-    }
     const { counts } = entries;
     const descriptor = {
       producer: `lbs ${VERSION}`,
@@ -296,11 +292,25 @@ class Run {
     const files = {
       scheme: options.scheme,
       date: this.#startedS,
-      segments,
+      segments: this.#rowsOf(names),
       descriptor,
       sign: signerFor(options),
     };
     return publishSnapshot(store, files, note);
+  }
+
+  *#rowsOf(segments: Iterable<string>): Generator<SegmentRow> {
+    for (const name of segments) {
+      const row = this.#index.segment(name);
+      if (row === undefined) {
+        throw new LbsError('internal', `segment ${name} is unknown to the local database`);
+      }
+      yield row;
+    }
+  }
+
+  *#usedObjects(use: SegmentUse): Generator<[segmentId: number, objects: Buffer]> {
+    for (const row of this.#rowsOf(use.usedSegments())) yield [row.id, use.usedObjects(row.name)];
   }
 
   /**
@@ -321,10 +331,6 @@ class Run {
   #remember(name: string | undefined, entries: EntryStore, use: SegmentUse): void {
     if (name === undefined) return;
     const { counts } = entries;
-    const used = use.usedSegments().map((segment): [number, Buffer] => {
-      const row = this.#index.segment(segment);
-      return [row?.id ?? 0, use.usedObjects(segment)];
-    });
     this.#snapshots.add({
       name,
       scheme: this.#scheme,
@@ -332,7 +338,7 @@ class Run {
       entries: counts.entries,
       files: counts.files,
       bytes: counts.bytes,
-      used,
+      used: this.#usedObjects(use),
     });
   }
 

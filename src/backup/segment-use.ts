@@ -90,7 +90,7 @@ export class SegmentUse {
   /** A segment that this run is writing: always usable. */
   addNew(segment: string): void {
     if (this.#uses.has(segment)) return;
-    const bits = Buffer.alloc(FIRST_BITS_BYTES);
+    const bits = noBits();
     this.#uses.set(segment, {
       id: undefined,
       isUsable: true,
@@ -134,7 +134,7 @@ export class SegmentUse {
   }
 
   #look(segment: string): Use {
-    const bits = Buffer.alloc(FIRST_BITS_BYTES);
+    const bits = noBits();
     const row = this.#index.segment(segment);
     if (row === undefined) {
       return { id: undefined, isUsable: false, hasExpired: false, bits, isUsed: false };
@@ -151,6 +151,11 @@ export class SegmentUse {
     }
     return { id: row.id, isUsable, hasExpired, bits, isUsed: false };
   }
+}
+
+/** Parts of larger pieces of memory: one of its own for each of 100,000 segments is 20 MB more. */
+function noBits(): Buffer {
+  return Buffer.allocUnsafe(FIRST_BITS_BYTES).fill(0);
 }
 
 function setBit(use: Use, object: number): void {

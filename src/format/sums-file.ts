@@ -4,10 +4,15 @@
  */
 import { LbsError } from '../errors.ts';
 
+/** The line of one file. */
+export function formatSumsLine(file: string, hex: string): string {
+  return `${hex} *${file}\n`;
+}
+
 /** Text for files and their digests, in the order given. */
 export function formatSums(sums: Iterable<readonly [file: string, hex: string]>): string {
   let text = '';
-  for (const [file, hex] of sums) text += `${hex} *${file}\n`;
+  for (const [file, hex] of sums) text += formatSumsLine(file, hex);
   return text;
 }
 
