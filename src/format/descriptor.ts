@@ -40,6 +40,8 @@ export type Descriptor = {
   readonly checksums: string | undefined;
   /** `sha256=..` of the .sha256sums file. */
   readonly checksumsSha256: string | undefined;
+  /** `sha224=..` of the .meta file of Cumulus 0.11, as stored. */
+  readonly segmentMetadata: string | undefined;
   readonly host: string | undefined;
   readonly counts: SnapshotCounts | undefined;
   /** Names of the segments this snapshot needs. */
@@ -167,6 +169,7 @@ export function parseDescriptor(text: string): Descriptor {
     dialect,
     checksums: fields.get('Checksums'),
     checksumsSha256: fields.get('Checksums_sha256'),
+    segmentMetadata: fields.get('Segment-metadata'),
     host: fields.get('Host'),
     counts: countsOf(fields),
     segments: [...needed].sort(),

@@ -1,5 +1,5 @@
 /**
- * Names of snapshots, schemes and of the files of a flat store.
+ * Names of snapshots, schemes and of the files of a store.
  *
  * `[scheme-]timestamp` names a snapshot; the tools of the family split at the last `-`. A scheme
  * becomes part of file names, so only letters, digits, `_` and `-` are allowed in a new one.
@@ -11,6 +11,7 @@ const SCHEME = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/;
 const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
 const SEGMENT_FILE = new RegExp(`^(${UUID})\\.tar(\\.[A-Za-z0-9._-]+)?$`);
 const SEGMENT_NAME = new RegExp(`^${UUID}$`);
+const SEGMENT_LIST_FILE = /^snapshot-((?:[^/]+-)?\d{8}T\d{6})\.meta(\.[A-Za-z0-9._-]+)?$/;
 const SNAPSHOT_FILE = /^snapshot-((?:[^/]+-)?\d{8}T\d{6})\.(lbs|cumulus|sha1sums|sha256sums)$/;
 
 /** Checks a scheme given by a person. @throws {LbsError} usage */
@@ -46,6 +47,26 @@ export function parseSnapshotFile(file: string): { name: string; kind: string } 
 export function parseSegmentFile(file: string): { segment: string; extension: string } | undefined {
   const match = SEGMENT_FILE.exec(file);
   return match ? { segment: match[1] ?? '', extension: match[2] ?? '' } : undefined;
+}
+
+/**
+ * The snapshot whose segments a file of Cumulus 0.11 lists, and its filter extension:
+ * `snapshot-NAME.meta.EXT`; undefined for any other file.
+ */
+export function parseSegmentListFile(
+  file: string,
+): { name: string; extension: string } | undefined {
+  const match = SEGMENT_LIST_FILE.exec(file);
+  return match ? { name: match[1] ?? '', extension: match[2] ?? '' } : undefined;
+}
+
+/** True for every name that a file of a store can have; others mean nothing to a reader. */
+export function isStoreFile(file: string): boolean {
+  return (
+    parseSegmentFile(file) !== undefined ||
+    parseSnapshotFile(file) !== undefined ||
+    parseSegmentListFile(file) !== undefined
+  );
 }
 
 /** True for the lower-case textual UUID that names a segment. */

@@ -9,6 +9,7 @@ import { createHash, hash } from 'node:crypto';
 import { readSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { type ErrorCode, LbsError, messageOf } from '../errors.ts';
+import { CHECKSUM_ALGORITHMS, type ChecksumAlgorithm } from '../format/checksum.ts';
 import { isDamage } from '../metadata/metadata-objects.ts';
 import { objectsOf } from '../segments/segment-source.ts';
 import { freeMemory } from '../std/free-memory.ts';
@@ -18,9 +19,11 @@ const READ_BYTES = 1024 * 1024;
 /** Reads between two turns of the event loop. */
 const TURN_READS = 8;
 
-export type Algorithm = 'sha1' | 'sha256';
 /** What the checksums files say of one file. */
-export type Sums = { sha1?: string; sha256?: string };
+export type Sums = Partial<Record<ChecksumAlgorithm, string>>;
+
+/** The strongest first. */
+const ALGORITHMS = CHECKSUM_ALGORITHMS.toReversed();
 
 /** What is to be known of the objects of a segment. */
 export type Inside = 'nothing' | 'sizes' | 'digests';
@@ -71,32 +74,31 @@ export async function examineFile(order: ExamineOrder, options: ExamineOptions):
 }
 
 /**
- * The SHA-1 is taken only where there is no SHA-256, or that does not match. One that matches says
- * that these are the bytes that were stored, of which both were taken, and the lists themselves are
- * held against the descriptor: so the SHA-1 could tell nothing else of the file.
+ * A weaker checksum is taken only where there is no stronger one, or that does not match. One that
+ * matches says that these are the bytes that were stored, of which all were taken, and the lists
+ * themselves are held against the descriptor: so the SHA-1 could tell nothing else of the file.
  */
 async function troubleWith({ fd, sums }: ExamineOrder): Promise<string | undefined> {
-  const { sha1, sha256 } = sums;
+  const wrong: string[] = [];
   try {
-    if (sha256 === undefined) {
-      if (sha1 === undefined || (await digestOf(fd, 'sha1')) === sha1) return undefined;
-      return 'its sha1 checksum does not match';
+    for (const algorithm of ALGORITHMS) {
+      if (sums[algorithm] === undefined) continue;
+      if ((await digestOf(fd, algorithm)) !== sums[algorithm]) wrong.unshift(`its ${algorithm}`);
+      else if (wrong.length === 0) return undefined;
     }
-    if ((await digestOf(fd, 'sha256')) === sha256) return undefined;
-    if (sha1 === undefined || (await digestOf(fd, 'sha1')) === sha1) {
-      return 'its sha256 checksum does not match';
-    }
-    return 'its sha1 and its sha256 checksum do not match';
   } catch (error) {
     return `cannot be read: ${messageOf(error)}`;
   }
+  if (wrong.length === 0) return undefined;
+  return `${wrong.join(' and ')} checksum ${wrong.length === 1 ? 'does' : 'do'} not match`;
 }
 
 /**
+ * The digest of an open file, from its start, in hex; where it is read from next stays as it is.
  * Synchronous, since to hand each MiB to another thread and back costs more than to wait for it; but
  * with a turn of the event loop now and then.
  */
-async function digestOf(fd: number, algorithm: Algorithm): Promise<string> {
+export async function digestOf(fd: number, algorithm: ChecksumAlgorithm): Promise<string> {
   const digest = createHash(algorithm);
   const chunk = Buffer.allocUnsafeSlow(READ_BYTES);
   for (let position = 0, untilTurn = TURN_READS; ; untilTurn--) {

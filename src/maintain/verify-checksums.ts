@@ -1,22 +1,22 @@
 /**
  * The first depth of verify: files of the store against the checksums files of the snapshots.
  *
- * The descriptor has the checksums of the checksums files, those have the checksums of the
- * segments; so with a signed descriptor all bytes are covered. A file that both lists name is
- * read once, and what the deeper depths want to know of its objects is found out at the same time
- * (segment-facts). Called by verify. Format: lbs-format(5), "CHECKSUMS FILES".
+ * The descriptor has the checksums of the checksums files (of Cumulus 0.11: of the list of
+ * segments), those have the checksums of the segments; so with a signed descriptor all bytes are
+ * covered. A file that several lists name is read once, and what the deeper depths want to know of
+ * its objects is found out at the same time (segment-facts). Called by verify. Format: lbs-format(5), "CHECKSUMS FILES".
  */
 import { LbsError, messageOf } from '../errors.ts';
-import { checksumOf, parseChecksum } from '../format/checksum.ts';
+import { checksumOf, type ChecksumAlgorithm, parseChecksum } from '../format/checksum.ts';
+import type { ListedSegment } from '../format/segment-list.ts';
 import { parseSegmentFile } from '../format/snapshot-name.ts';
 import { parseSums } from '../format/sums-file.ts';
 import { isDamage } from '../metadata/metadata-objects.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
 import { type OpenSnapshot, readSmallFile } from '../snapshots/open-snapshot.ts';
-import { SMALL_FILE_BYTES_MAX, type Store } from '../stores/store.ts';
+import { SMALL_FILE_BYTES_MAX, type Store, type StoredFile } from '../stores/store.ts';
 import type { DamageLog } from './damage-log.ts';
 import {
-  type Algorithm,
   damageOf,
   type Examined,
   type Inside,
@@ -25,6 +25,7 @@ import {
   type Sums,
 } from './examine-file.ts';
 import { examineFiles, type FileToExamine } from './examine-files.ts';
+import { readSegmentList, type SegmentListFile } from './read-segment-list.ts';
 import type { SegmentFacts } from './segment-facts.ts';
 import type { VerifyDepth } from './verify-options.ts';
 import type { VerifyProgress } from './verify-progress.ts';
@@ -36,9 +37,17 @@ const INSIDE: Record<VerifyDepth, Inside> = {
   data: 'digests',
 };
 
+/** Those that have files of their own. */
+type SumsAlgorithm = 'sha1' | 'sha256';
+
+/** Whose word a checksum is. */
+type Origin = { readonly snapshot: string; readonly list: string };
+
 export type ChecksumsRun = {
   readonly depth: VerifyDepth;
   readonly source: SegmentSource;
+  /** Lists of segments that Cumulus 0.11 made, by name of the snapshot. */
+  readonly segmentLists: ReadonlyMap<string, StoredFile>;
   /** Gets what is in the segments. */
   readonly facts: SegmentFacts;
   readonly damage: DamageLog;
@@ -71,19 +80,36 @@ export class ChecksumVerifier {
     return this.#damagedSegments;
   }
 
-  /** Reads the checksums files of a snapshot, and notes what they say of the segments. */
-  addSnapshot({ name, file: { name: descriptorFile }, descriptor }: OpenSnapshot): void {
+  /**
+   * Reads the checksums files of a snapshot, and notes what they say of the segments.
+   * @throws {LbsError} filter-missing, decryption-key, interrupted
+   */
+  async addSnapshot(snapshot: OpenSnapshot): Promise<void> {
+    const { name, descriptor } = snapshot;
     const { checksums, checksumsSha256, segments } = descriptor;
-    const sha1 = this.#readSums(name, 'sha1', checksums, checksumsSha256 === undefined);
+    const listed = await this.#addSegmentList(snapshot);
+    const isRequired = checksumsSha256 === undefined && listed === undefined;
+    const sha1 = this.#readSums(name, 'sha1', checksums, isRequired);
     const sha256 = this.#readSums(name, 'sha256', checksumsSha256, false);
-    const listed = new Set<string>();
+    const segmentsListed = new Set(listed);
     for (const [algorithm, sums] of [['sha1', sha1] as const, ['sha256', sha256] as const]) {
+      const from = { snapshot: name, list: sumsFile(name, algorithm) };
       for (const [file, hex] of sums ?? []) {
-        this.#expect(name, algorithm, file, hex);
+        this.#expect(from, algorithm, file, hex);
         const segment = parseSegmentFile(file)?.segment;
-        if (segment !== undefined) listed.add(segment);
+        if (segment !== undefined) segmentsListed.add(segment);
       }
     }
+    this.#compareLists(snapshot, segmentsListed, sha1 !== undefined && sha256 !== undefined);
+    if (checksumsSha256 !== undefined) for (const segment of segments) this.#lookInto(segment);
+  }
+
+  /** Holds the segments of the descriptor against those that its checksums files list. */
+  #compareLists(
+    { name, file: { name: descriptorFile }, descriptor: { segments } }: OpenSnapshot,
+    listed: ReadonlySet<string>,
+    isComplete: boolean,
+  ): void {
     const named = new Set(segments);
     const strays = [...listed].filter((segment) => !named.has(segment)).length;
     if (strays > 0) {
@@ -96,12 +122,50 @@ export class ChecksumVerifier {
       if (file === undefined) {
         if (this.#damagedSegments.has(segment)) continue;
         this.#lose(segment, `${segment}.tar`, 'missing');
-      } else if (sha1 !== undefined && sha256 !== undefined) {
+      } else if (isComplete) {
         // Old programs left out segments that their local database did not know; we never do.
         this.#lose(segment, file, `the checksums files of ${name} do not list it`);
       }
     }
-    if (checksumsSha256 !== undefined) for (const segment of segments) this.#lookInto(segment);
+  }
+
+  /** The segments in the list of Cumulus 0.11 that have a checksum there; undefined without list. */
+  async #addSegmentList({ name, descriptor }: OpenSnapshot): Promise<string[] | undefined> {
+    const { checksums, segmentMetadata, segments: named } = descriptor;
+    // Where the descriptor vouches for other lists, anybody may have put this one beside them.
+    if (segmentMetadata === undefined && checksums !== undefined) return undefined;
+    const file = this.#run.segmentLists.get(name);
+    if (file === undefined) {
+      if (segmentMetadata === undefined) return undefined;
+      const list = `snapshot-${name}.meta`;
+      const message = 'missing, though the descriptor has its checksum';
+      this.#damage.add({ what: 'store-file', name: list, snapshot: name, message });
+      return [];
+    }
+    const from = { snapshot: name, list: file.name };
+    const segments: string[] = [];
+    const found = { name: file.name, expected: segmentMetadata, segmentCount: named.length };
+    for (const listed of await this.#readSegmentList(name, found)) {
+      const { segment, checksum } = listed;
+      const segmentFile = listed.file ?? this.#source.fileOf(segment)?.name;
+      if (segmentFile === undefined || checksum === undefined) continue;
+      this.#expect(from, checksum.algorithm, segmentFile, checksum.hex);
+      segments.push(segment);
+    }
+    this.#progress.countFile(file.sizeBytes);
+    return segments;
+  }
+
+  async #readSegmentList(snapshot: string, list: SegmentListFile): Promise<ListedSegment[]> {
+    const options = { overrides: this.#source.unfilters, signal: this.#run.signal };
+    try {
+      return await readSegmentList(this.#store, list, options);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      const { name } = list;
+      this.#damage.add({ what: 'store-file', name, snapshot, message: messageOf(error) });
+      return [];
+    }
   }
 
   /**
@@ -123,24 +187,20 @@ export class ChecksumVerifier {
     this.#damage.add({ what: 'store-file', name: file, message });
   }
 
-  #expect(snapshot: string, algorithm: Algorithm, file: string, hex: string): void {
+  #expect(from: Origin, algorithm: ChecksumAlgorithm, file: string, hex: string): void {
     let expected = this.#expected.get(file);
     if (expected === undefined) this.#expected.set(file, (expected = {}));
     expected[algorithm] ??= hex;
     if (expected[algorithm] === hex) return;
     const message = `it has another ${algorithm} of ${file} than the files of other snapshots`;
-    this.#damage.add({
-      what: 'store-file',
-      name: sumsFile(snapshot, algorithm),
-      snapshot,
-      message,
-    });
+    const { list, snapshot } = from;
+    this.#damage.add({ what: 'store-file', name: list, snapshot, message });
   }
 
   /** The content of a checksums file that is as the descriptor says; undefined of any other. */
   #readSums(
     snapshot: string,
-    algorithm: Algorithm,
+    algorithm: SumsAlgorithm,
     expected: string | undefined,
     isRequired: boolean,
   ): ReadonlyMap<string, string> | undefined {
@@ -211,6 +271,6 @@ export class ChecksumVerifier {
   }
 }
 
-function sumsFile(snapshot: string, algorithm: Algorithm): string {
+function sumsFile(snapshot: string, algorithm: SumsAlgorithm): string {
   return `snapshot-${snapshot}.${algorithm}sums`;
 }

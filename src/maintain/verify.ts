@@ -23,6 +23,7 @@ import {
 import { openStore } from '../stores/open-store.ts';
 import type { Store } from '../stores/store.ts';
 import { DamageLog } from './damage-log.ts';
+import { segmentListsAmong } from './read-segment-list.ts';
 import { SegmentFacts } from './segment-facts.ts';
 import { ChecksumVerifier } from './verify-checksums.ts';
 import { ContentsVerifier } from './verify-contents.ts';
@@ -35,7 +36,7 @@ const MS_PER_S = 1000;
  * Verifies the snapshots asked for, or all (of `scheme`, when given).
  * @throws {LbsError} store-missing, snapshot-missing, snapshot-ambiguous, signature-missing and
  * signature-bad (with a verify key: what cannot be trusted is not looked at), signature-key,
- * filter-missing, interrupted
+ * format-version, filter-missing, decryption-key, interrupted
  */
 export async function verify(options: VerifyOptions): Promise<VerifySummary> {
   const startMs = performance.now();
@@ -55,13 +56,15 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
 
   const facts = new SegmentFacts();
   try {
-    const checksums = new ChecksumVerifier({ depth, source, facts, damage, progress, signal });
+    const segmentLists = segmentListsAmong(files);
+    const run = { depth, source, segmentLists, facts, damage, progress, signal };
+    const checksums = new ChecksumVerifier(run);
     const usable: SnapshotFile[] = [];
     for (const snapshot of chosen) {
       try {
         const opened = await openSnapshot(store, snapshot, { verifyKey });
         progress.countFile(snapshot.file.sizeBytes);
-        checksums.addSnapshot(opened);
+        await checksums.addSnapshot(opened);
         usable.push(snapshot);
       } catch (error) {
         if (!isDamage(error) || isSignatureTrouble(error)) throw error;
@@ -75,8 +78,7 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
     const { damagedSegments } = checksums;
     let filesChecked = 0;
     if (depth !== 'checksums' || damagedSegments.size > 0) {
-      const run = { depth, source, facts, damagedSegments, damage, progress, signal };
-      const contents = new ContentsVerifier(run);
+      const contents = new ContentsVerifier({ ...run, damagedSegments });
       try {
         // Descriptors are read anew in each stage: those of a large store do not fit into memory.
         const opened = () => openAll(store, usable, verifyKey);

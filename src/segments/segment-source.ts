@@ -3,8 +3,8 @@
  *
  * Called by the metadata log reader, restore and verify. The store is listed once; segments
  * published later are looked for by nobody. Objects come in batches as they are decompressed, so
- * memory is bounded whatever the size of a segment. Layouts other than the flat one (where files
- * lie in subdirectories) only have to fill `#files` differently.
+ * memory is bounded whatever the size of a segment. Where in the store a file lies is the store's
+ * own matter.
  */
 import { LbsError } from '../errors.ts';
 import { parseSegmentFile } from '../format/snapshot-name.ts';

@@ -1,5 +1,9 @@
 /**
- * A store in a directory: the flat layout.
+ * A store in a directory: files are written to its top, and read from there and from the
+ * subdirectories that Cumulus used.
+ *
+ * The subdirectories are a closed list, and a name never has a slash, so nothing that a store
+ * says leads anywhere else. Format: lbs-format(5), "LAYOUTS".
  *
  * A staged file has no name (O_TMPFILE) until it is complete and on disk, so a crash leaves
  * nothing behind. Where the filesystem cannot do that (NFS, FAT, sshfs, ...) it gets a name that
@@ -11,12 +15,14 @@ import {
   fsync,
   openSync,
   readdirSync,
+  type Stats,
   statfsSync,
   statSync,
   unlinkSync,
 } from 'node:fs';
 import { promisify } from 'node:util';
 import { LbsError, errnoName, isOutOfSpace, messageOf } from '../errors.ts';
+import { isStoreFile } from '../format/snapshot-name.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
 import { newUuid } from '../std/clock.ts';
@@ -27,6 +33,11 @@ const fsyncAsync = promisify(fsync);
 /** Names of staged files on filesystems without O_TMPFILE; `owner` tells whose they are. */
 const STAGED_PREFIX = '.lbs-tmp-';
 const FILE_MODE = 0o666;
+/**
+ * Where uploads of Cumulus 0.7 to 0.10 (`segments`, `snapshots`, `checksums`) and where 0.11
+ * (`segments0`, `segments1`, `snapshots`, `meta`) put their files.
+ */
+const SUBDIRECTORIES = ['snapshots', 'segments', 'segments0', 'segments1', 'checksums', 'meta'];
 /** What open(2) says where O_TMPFILE is not known. Node calls errno 95 ENOTSUP, others EOPNOTSUPP. */
 const NO_TMPFILE = new Set(['ENOTSUP', 'EOPNOTSUPP', 'EISDIR', 'EINVAL', 'ENOENT']);
 const NO_LINK = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOENT', 'EXDEV', 'EINVAL', 'EACCES']);
@@ -73,6 +84,8 @@ export class DirectoryStore implements Store {
   readonly #dir: number;
   /** False once this filesystem has refused O_TMPFILE. */
   #canStageUnnamed = true;
+  /** What stands before a name in each directory of the store, found out at first use. */
+  #prefixes: readonly string[] | undefined;
   /** Distinguishes our leftovers from those of others; set by `ownLeftovers`. */
   #owner = 'x';
 
@@ -82,39 +95,87 @@ export class DirectoryStore implements Store {
     handles.register(this, dir);
   }
 
-  list(): StoredFile[] {
-    return this.names().flatMap((name) => this.find(name) ?? []);
+  /** The top comes first: of two files of one name its own counts. */
+  #directories(): readonly string[] {
+    this.#prefixes ??= [
+      '',
+      ...SUBDIRECTORIES.filter((name) => this.#statusOf(name)?.isDirectory() === true).map(
+        (name) => `${name}/`,
+      ),
+    ];
+    return this.#prefixes;
   }
 
-  names(): string[] {
+  /** Links are followed: a store may be spread over several disks by them. */
+  #statusOf(path: string): Stats | undefined {
     try {
-      return readdirSync(this.place).filter((name) => !name.startsWith('.'));
+      return statSync(`${this.place}/${path}`);
+    } catch (error) {
+      if (errnoName(error) === 'ENOENT') return undefined;
+      throw storeError(this.place, `look at ${path}`, error);
+    }
+  }
+
+  #namesIn(prefix: string): string[] {
+    try {
+      const names = readdirSync(`${this.place}/${prefix}`);
+      return prefix === ''
+        ? names.filter((name) => !name.startsWith('.'))
+        : names.filter((name) => isStoreFile(name));
     } catch (error) {
       throw storeError(this.place, 'list the files', error);
     }
   }
 
-  find(name: string): StoredFile | undefined {
-    try {
-      const status = statSync(`${this.place}/${name}`);
-      return status.isFile() ? { name, sizeBytes: status.size } : undefined;
-    } catch (error) {
-      if (errnoName(error) === 'ENOENT') return undefined;
-      throw storeError(this.place, `look at ${name}`, error);
+  list(): StoredFile[] {
+    const files: StoredFile[] = [];
+    const directories = this.#directories();
+    const isFlat = directories.length === 1;
+    const listed = new Set<string>();
+    for (const prefix of directories) {
+      for (const name of this.#namesIn(prefix)) {
+        if (listed.has(name)) continue;
+        const status = this.#statusOf(prefix + name);
+        if (status?.isFile() !== true) continue;
+        files.push({ name, sizeBytes: status.size });
+        if (!isFlat) listed.add(name);
+      }
     }
+    return files;
+  }
+
+  names(): string[] {
+    return this.#directories().flatMap((prefix) => this.#namesIn(prefix));
+  }
+
+  find(name: string): StoredFile | undefined {
+    for (const prefix of this.#directories()) {
+      const status = this.#statusOf(prefix + name);
+      if (status?.isFile() === true) return { name, sizeBytes: status.size };
+    }
+    return undefined;
   }
 
   open(name: string): OpenFile {
-    let fd: number;
-    try {
-      fd = libc.openAt(this.#dir, libc.cString(name), O.RDONLY);
-    } catch (error) {
-      if (errnoName(error) !== 'ENOENT') throw storeError(this.place, `read ${name}`, error);
-      throw new LbsError('store-missing-file', `${name} is missing in the store ${this.place}`, {
-        cause: error,
-      });
-    }
+    const fd = this.#openFd(name);
     return { fd, sizeBytes: fstatSync(fd).size, close: () => closeSync(fd) };
+  }
+
+  #openFd(name: string): number {
+    let missing: unknown;
+    for (const prefix of this.#directories()) {
+      try {
+        return libc.openAt(this.#dir, libc.cString(prefix + name), O.RDONLY);
+      } catch (error) {
+        if (errnoName(error) !== 'ENOENT') {
+          throw storeError(this.place, `read ${prefix}${name}`, error);
+        }
+        missing ??= error;
+      }
+    }
+    throw new LbsError('store-missing-file', `${name} is missing in the store ${this.place}`, {
+      cause: missing,
+    });
   }
 
   /** Fails early, and with a clear message, where nothing can be written. */

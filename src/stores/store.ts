@@ -6,7 +6,7 @@
  * and `settle` after the names are too. A store never sees a path of the user's files.
  */
 
-/** A file of the store as a listing shows it. */
+/** A file of the store as a listing shows it. Its name has no slash, wherever the file lies. */
 export type StoredFile = { readonly name: string; readonly sizeBytes: number };
 
 /** A file being written, not yet visible under a name. Either publish or discard it. */

@@ -4,7 +4,9 @@ import {
   checkScheme,
   formatSnapshotName,
   isSegmentName,
+  isStoreFile,
   parseSegmentFile,
+  parseSegmentListFile,
   parseSnapshotFile,
   parseSnapshotName,
 } from '../../src/format/snapshot-name.ts';
@@ -73,6 +75,25 @@ test('files of segments are told from others', (t) => {
   ];
   for (const file of others) t.is(parseSegmentFile(file), undefined, JSON.stringify(file));
 });
+
+test('lists of segments are told from others', (t) => {
+  for (const extension of ['', '.bz2', '.gpg']) {
+    const file = `snapshot-a-b-${TIME}.meta${extension}`;
+    t.deepEqual(parseSegmentListFile(file), { name: `a-b-${TIME}`, extension });
+    t.is(parseSnapshotFile(file), undefined);
+    t.true(isStoreFile(file));
+  }
+  for (const file of [`snapshot-${TIME}.meta.`, `meta/snapshot-${TIME}.meta`, `${TIME}.meta`]) {
+    t.is(parseSegmentListFile(file), undefined, file);
+  }
+});
+
+test('a file of a store has a name of one of the kinds, and no slash', (t) => {
+  for (const file of [`${UUID}.tar`, `snapshot-${TIME}.lbs`]) t.true(isStoreFile(file));
+  for (const file of ['', '..', 'notes', `../${UUID}.tar`, `segments/${UUID}.tar`, 'lbs-localdb.sqlite']) {
+    t.false(isStoreFile(file), file);
+  }
+}); // prettier-ignore
 
 test('the name of a segment is a UUID in lower case', (t) => {
   t.true(isSegmentName(UUID));

@@ -1,106 +1,44 @@
 /**
  * Stores that the original programs wrote come back exactly as their source trees were; a second
  * restore changes nothing; damage and interruption cost only what they must.
- *
- * LBS_FIXTURES may name a directory with more stores of the same kind.
  */
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import { LbsError } from '../../src/errors.ts';
-import { uriEscape, uriUnescape } from '../../src/format/uri-escape.ts';
 import type { ReportEvent } from '../../src/report.ts';
 import { restore } from '../../src/restore/restore.ts';
 import { bytePath } from '../../src/std/byte-path.ts';
+import { isAsExpected } from '../helpers/expected-tree.ts';
+import {
+  expectedEntries,
+  type FixtureStore,
+  fixtureKeys,
+  FIXTURES,
+} from '../helpers/fixture-stores.ts';
 import { places, type Places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
 import { StanzaStore } from '../helpers/stanza-store.ts';
 import { isRoot } from '../helpers/temp-dir.ts';
 import { readTree, sameTree, type TreeState } from '../helpers/tree-state.ts';
 
-const STORES = fileURLToPath(new URL('../fixtures/stores', import.meta.url));
+// Reverse filters get the environment of this process.
+const keys = fixtureKeys();
+process.env['GNUPGHOME'] = keys.env.GNUPGHOME;
+test.after.always(() => keys.remove());
+
 const MIB = 1024 * 1024;
 
-type Expected = {
-  path: string;
-  type: string;
-  mode: string;
-  uid: number;
-  gid: number;
-  mtime: number;
-  size?: number;
-  sha256?: string;
-  target?: string;
-  device?: [number, number];
-  group?: string;
-};
-
-type Fixture = { dir: string; layout: string; extension: string; snapshots: string[] };
-
-function fixtureIn(dir: string): Fixture[] {
-  const file = join(dir, 'fixture.json');
-  if (!existsSync(file)) return [];
-  const { layout, filter_extension: extension, snapshots } = JSON.parse(readFileSync(file, 'utf8'));
-  const names = snapshots.map(({ name }: { name: string }) => name);
-  return [{ dir, layout, extension, snapshots: names }];
-}
-
-const FIXTURES = [STORES, process.env['LBS_FIXTURES']]
-  .flatMap((dir) => (dir === undefined ? [] : readdirSync(dir).map((name) => join(dir, name))))
-  .flatMap((dir) => fixtureIn(dir))
-  .filter(({ layout, extension }) => layout === 'flat' && extension !== '.gpg');
-
-/** What this user can put back: owners and devices are for root. */
-function wantedOf(expected: Expected): Record<string, unknown> {
-  const { type, uid, gid, device } = expected;
-  return {
-    type,
-    ...(type === 'l' ? {} : { mode: expected.mode.padStart(4, '0') }),
-    ...(isRoot ? { owner: `${uid}:${gid}` } : {}),
-    mtime: expected.mtime,
-    ...(expected.size === undefined ? {} : { size: expected.size, sha256: expected.sha256 }),
-    ...(type === 'l' ? { target: String(uriUnescape(expected.target ?? '')) } : {}),
-    ...(device === undefined ? {} : { device: device.join('/') }),
-    ...(expected.group === undefined ? {} : { sameAs: expected.group }),
-  };
-}
-
-function foundIn(target: string, tree: TreeState, path: string): Record<string, unknown> {
-  const entry = tree.get(path);
-  if (!entry) return {};
-  const full = Buffer.concat([Buffer.from(`${target}/`), Buffer.from(path, 'latin1')]);
-  const { type, mtimeNs, size } = entry;
-  const below = ((mtimeNs % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
-  return {
-    type,
-    ...(type === 'l' ? {} : { mode: entry.mode }),
-    ...(isRoot ? { owner: entry.owner } : {}),
-    mtime: Number((mtimeNs - below) / 1_000_000_000n),
-    ...(size === undefined
-      ? {}
-      : { size, sha256: createHash('sha256').update(readFileSync(full)).digest('hex') }),
-    ...(type === 'l' ? { target: String(Buffer.from(entry.target ?? '', 'latin1')) } : {}),
-    ...(entry.device === undefined ? {} : { device: entry.device }),
-    ...(entry.sameAs === undefined
-      ? {}
-      : { sameAs: uriEscape(Buffer.from(entry.sameAs, 'latin1')) }),
-  };
-}
-
-async function bring(at: Places, fixture: Fixture | undefined, snapshot: string, paths?: string[]) {
+async function bring(
+  at: Places,
+  fixture: FixtureStore | undefined,
+  snapshot: string,
+  paths?: string[],
+) {
   const events: ReportEvent[] = [];
   const summary = await restore({
-    ...{ store: fixture ? join(fixture.dir, 'store') : at.store, snapshot, target: at.target },
+    ...{ store: fixture?.store ?? at.store, snapshot, target: at.target },
     ...(paths === undefined ? {} : { paths: paths.map((path) => bytePath(path)) }),
     numericOwner: true,
     report: (event) => void events.push(event),
@@ -115,29 +53,14 @@ function temporaries(tree: TreeState): string[] {
 
 for (const fixture of FIXTURES) {
   for (const snapshot of fixture.snapshots) {
-    test(`${fixture.dir.split('/').slice(-1)[0]} ${snapshot} comes back, and again changes nothing`, async (t) => {
+    test(`${fixture.name} ${snapshot} comes back, and again changes nothing`, async (t) => {
       const at = places(t);
       const { summary } = await bring(at, fixture, snapshot);
       t.is(summary.damaged, 0);
       if (isRoot) t.is(summary.warnings, 0);
-      const file = join(fixture.dir, `${snapshot}.expected.json`);
-      const expected: Expected[] = JSON.parse(readFileSync(file, 'utf8')).entries;
-      const wanted = expected.filter(
-        // No original records what a socket needs; devices are for root.
-        ({ type }) => type !== 's' && (isRoot || (type !== 'c' && type !== 'b')),
-      );
+      const expected = expectedEntries(fixture, snapshot);
       const tree = readTree(at.target);
-      if (isRoot) {
-        for (const entry of wanted) {
-          const path = uriUnescape(entry.path).toString('latin1');
-          t.deepEqual(foundIn(at.target, tree, path), wantedOf(entry), entry.path);
-        }
-      }
-      const names = expected.map(({ path }) => uriUnescape(path).toString('latin1'));
-      t.deepEqual(
-        [...tree.keys()].filter((path) => !names.includes(path)),
-        [],
-      );
+      isAsExpected(t, at.target, tree, expected);
       t.is(summary.entries, expected.length);
       if (!isRoot) return;
       const again = await bring(at, fixture, snapshot);
