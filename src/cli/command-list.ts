@@ -79,8 +79,11 @@ export function snapshotJson(info: SnapshotInfo): string {
 function exitOf(snapshots: readonly SnapshotInfo[]): number {
   const codes = snapshots.flatMap(({ errorCode }) => errorCode ?? []);
   if (codes.length === 0) return EXIT.done;
-  const isForged = codes.some((code) => code === 'signature-bad' || code === 'signature-missing');
-  return isForged ? EXIT.signature : EXIT.damaged;
+  if (codes.some((code) => code === 'signature-bad' || code === 'signature-missing')) {
+    return EXIT.signature;
+  }
+  // Snapshots of a newer program are not damaged.
+  return codes.every((code) => code === 'format-version') ? EXIT.failed : EXIT.damaged;
 }
 
 /** Lists snapshots. */

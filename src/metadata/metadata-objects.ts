@@ -36,6 +36,7 @@ export type MetadataObjectsOptions = {
 const NOT_DAMAGE: ReadonlySet<ErrorCode> = new Set([
   'filter-missing',
   'decryption-key',
+  'format-version',
   'interrupted',
   'internal',
 ]);
