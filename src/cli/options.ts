@@ -91,7 +91,7 @@ const WHAT_TO_READ: OptionGroup = {
 };
 
 const SNAPSHOT_WORDS =
-  'SNAPSHOT is a name as "lbs list" prints it, the beginning of one, "latest", or "latest~N" for the Nth before that.';
+  'SNAPSHOT is a name as "lbs list" prints it, the beginning of one, "latest", "latest~N" for the Nth before that, or "before:DATE" for the last one older than DATE (2026-11-01 or 2026-11-01T12:30, in local time).';
 
 const DONE = [0, 'done'] as const;
 const FAILED = [1, 'failed'] as const;

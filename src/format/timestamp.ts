@@ -44,3 +44,25 @@ export function parseDate(text: string): number | undefined {
   const ms = Date.parse(`${match[1]}T${match[2]}${match[3]}:${match[4]}`);
   return Number.isNaN(ms) ? undefined : ms / 1000;
 }
+
+/**
+ * Seconds since 1970 of a moment as people write it: `2026-11-01`, `2026-11-01T12:30` or
+ * `2026-11-01T12:30:15`, in the local zone, or in UTC with a `Z` at the end. Undefined for anything
+ * else, and for days that no calendar has.
+ */
+export function parseMoment(text: string): number | undefined {
+  const match = /^([1-9]\d{3})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d))?)?(Z?)$/.exec(text);
+  if (!match) return undefined;
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match
+    .slice(1, 7)
+    .map((part) => Number(part ?? 0));
+  // The runtime makes March 2 of February 30.
+  const date = new Date(Date.UTC(year, month - 1, day));
+  if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day) return undefined;
+  if (hour > 23 || minute > 59 || second > 59) return undefined;
+  const ms =
+    match[7] === 'Z'
+      ? Date.UTC(year, month - 1, day, hour, minute, second)
+      : new Date(year, month - 1, day, hour, minute, second).getTime();
+  return ms / 1000;
+}

@@ -17,7 +17,7 @@ export type ReadOptions = {
 };
 
 export type RestoreOptions = ReadOptions & {
-  /** Name, `latest`, `latest~N` or a unique prefix. */
+  /** Name, `latest`, `latest~N`, `before:DATE` or a unique prefix. */
   readonly snapshot: string;
   /** Directory to restore into; made when only its parent exists. */
   readonly target: string;

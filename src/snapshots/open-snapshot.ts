@@ -9,6 +9,7 @@ import { readSync } from 'node:fs';
 import { LbsError } from '../errors.ts';
 import { type Descriptor, isSigned, parseDescriptor } from '../format/descriptor.ts';
 import { parseSnapshotFile, parseSnapshotName } from '../format/snapshot-name.ts';
+import { formatDate, formatTimestamp, parseMoment } from '../format/timestamp.ts';
 import type { Store, StoredFile } from '../stores/store.ts';
 import { verifySigned } from './signature.ts';
 
@@ -16,6 +17,7 @@ import { verifySigned } from './signature.ts';
 const DESCRIPTOR_BYTES_MAX = 64 * 1024 * 1024;
 /** Names quoted when a word could mean several snapshots. */
 const NAMES_SHOWN_MAX = 5;
+const BEFORE = 'before:';
 
 /** A snapshot that a store has, its descriptor not yet read. */
 export type SnapshotFile = {
@@ -142,22 +144,42 @@ function several(word: string, names: readonly string[], what: string, hint: str
   return new LbsError('snapshot-ambiguous', message, { hint });
 }
 
-function latest(
-  snapshots: readonly SnapshotFile[],
-  word: string,
-  back: number,
-): SnapshotFile | undefined {
+/** Snapshots of several schemes have no order that a person could mean. */
+function refuseSeveralSchemes(snapshots: readonly SnapshotFile[], word: string): void {
   const schemes = new Set(snapshots.map((snapshot) => snapshot.scheme ?? '(none)'));
   if (schemes.size > 1) {
     throw several(word, [...schemes], 'schemes', 'say which one: --scheme=NAME');
   }
-  return snapshots.at(-1 - back);
+}
+
+/** The last of `snapshots` (oldest first) that is older than the moment in `word`. */
+function lastBefore(
+  store: Store,
+  snapshots: readonly SnapshotFile[],
+  word: string,
+): SnapshotFile | undefined {
+  const moment = parseMoment(word.slice(BEFORE.length));
+  if (moment === undefined) {
+    throw new LbsError('usage', `"${word}" is not ${BEFORE} and a date that there is`, {
+      hint: `write ${BEFORE}2026-11-01 or ${BEFORE}2026-11-01T12:30, in local time; with a Z at the end, in UTC`,
+    });
+  }
+  refuseSeveralSchemes(snapshots, word);
+  const limit = formatTimestamp(moment);
+  const found = snapshots.findLast(({ timestamp }) => timestamp < limit);
+  const [oldest] = snapshots;
+  if (found !== undefined || oldest === undefined) return found;
+  const message = `there is no snapshot before ${formatDate(moment)} in ${store.place}`;
+  throw new LbsError('snapshot-missing', message, {
+    hint: `the oldest is ${oldest.name}; names of snapshots are in UTC`,
+  });
 }
 
 /**
- * The snapshot a person means: its full name, `latest`, `latest~N` (N before the latest), or the
- * beginning of exactly one name (or timestamp, within `scheme`).
- * @throws {LbsError} snapshot-missing, snapshot-ambiguous
+ * The snapshot a person means: its full name, `latest`, `latest~N` (N before the latest),
+ * `before:DATE` (the last one older than a date or time), or the beginning of exactly one name (or
+ * timestamp, within `scheme`).
+ * @throws {LbsError} snapshot-missing, snapshot-ambiguous, usage for a date that there is not
  */
 export function resolveSnapshot(
   store: Store,
@@ -183,7 +205,13 @@ export function resolveAmong(
       : snapshots.filter((snapshot) => (snapshot.scheme ?? '') === scheme);
   const back = /^latest(?:~(\d{1,9}))?$/.exec(word);
   if (back) {
-    const found = latest(eligible, word, Number(back[1] ?? 0));
+    refuseSeveralSchemes(eligible, word);
+    const found = eligible.at(-1 - Number(back[1] ?? 0));
+    if (found === undefined) throw missing(store, word, snapshots);
+    return found;
+  }
+  if (word.startsWith(BEFORE)) {
+    const found = lastBefore(store, eligible, word);
     if (found === undefined) throw missing(store, word, snapshots);
     return found;
   }

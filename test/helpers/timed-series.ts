@@ -1,0 +1,28 @@
+/** Snapshots at chosen times, of a tree whose own times are set: output that is known to the byte. */
+import { lutimesSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
+import { backupOptions, type Places } from './places.ts';
+import { lbsOk } from './run-lbs.ts';
+
+/** 2001-09-09 01:46:40 UTC. */
+export const OLD_S = 1_000_000_000;
+
+/** Sets the time of change of everything in a tree, and of its top. */
+export function setTimes(top: string, seconds = OLD_S): void {
+  for (const name of readdirSync(top, { recursive: true, encoding: 'utf8' })) {
+    lutimesSync(join(top, name), seconds, seconds);
+  }
+  lutimesSync(top, seconds, seconds);
+}
+
+/** Saves the tree, with paths relative to it, when the clock says `time` (as in RFC 3339). */
+export async function saveAt(
+  t: ExecutionContext,
+  at: Places,
+  time: string,
+  options: readonly string[] = [],
+): Promise<void> {
+  const env = { LBS_TEST_CLOCK_S: String(Date.parse(time) / 1000) };
+  await lbsOk(t, [...backupOptions(at), ...options, '.'], { cwd: at.tree, env });
+}
