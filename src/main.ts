@@ -35,6 +35,9 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** Loaded on use, so that `lbs --help` or a typing error does not wait for the rest. */
 const LOAD: Readonly<Record<CommandName, () => Promise<Command>>> = {
   backup: async () => (await import('./cli/command-backup.ts')).runBackup,
+  diff: async () => (await import('./cli/command-diff.ts')).runDiff,
+  find: async () => (await import('./cli/command-find.ts')).runFind,
+  history: async () => (await import('./cli/command-history.ts')).runHistory,
   list: async () => (await import('./cli/command-list.ts')).runList,
   ls: async () => (await import('./cli/command-ls.ts')).runLs,
   restore: async () => (await import('./cli/command-restore.ts')).runRestore,

@@ -22,6 +22,9 @@ const DURING: Readonly<Record<CommandName, string>> = {
   backup: 'archival',
   restore: 'restore',
   verify: 'check',
+  diff: 'diff',
+  find: 'find',
+  history: 'history',
   list: 'list',
   ls: 'ls',
 };

@@ -4,6 +4,8 @@
  * against it, so the three cannot disagree. Data only; imports nothing that does work.
  */
 
+import { inspectCommands } from './options-inspect.ts';
+
 export type OptionSpec = {
   /** Long name without dashes; the only name that the rest of the program uses. */
   readonly name: string;
@@ -22,7 +24,8 @@ export type OptionSpec = {
 
 export type OptionGroup = { readonly title: string; readonly options: readonly OptionSpec[] };
 
-export type CommandName = 'backup' | 'list' | 'ls' | 'restore' | 'verify';
+export type CommandName =
+  'backup' | 'diff' | 'find' | 'history' | 'list' | 'ls' | 'restore' | 'verify';
 
 export type CommandSpec = {
   readonly name: CommandName;
@@ -332,8 +335,23 @@ export const LS: CommandSpec = {
   example: ['lbs ls -l --store=/mnt/backup latest home/ann'],
 };
 
+export const { DIFF, FIND, HISTORY } = inspectCommands({
+  reading: WHAT_TO_READ,
+  said: WHAT_IS_SAID_SHORTLY,
+  snapshotWords: SNAPSHOT_WORDS,
+});
+
 /** Every command, in the order in which a person meets them. */
-export const COMMANDS: readonly CommandSpec[] = [BACKUP, LIST, LS, RESTORE, VERIFY];
+export const COMMANDS: readonly CommandSpec[] = [
+  BACKUP,
+  LIST,
+  LS,
+  DIFF,
+  FIND,
+  HISTORY,
+  RESTORE,
+  VERIFY,
+];
 
 /** The command of that name; undefined when there is none. */
 export function commandNamed(name: string): CommandSpec | undefined {

@@ -16,7 +16,7 @@ const LETTER_OF_TYPE: Readonly<Record<EntryType, string>> = {
 };
 
 /** restic's words. */
-const WORD_OF_TYPE: Readonly<Record<EntryType, string>> = {
+export const WORD_OF_TYPE: Readonly<Record<EntryType, string>> = {
   f: 'file',
   d: 'dir',
   l: 'symlink',
