@@ -35,6 +35,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** Loaded on use, so that `lbs --help` or a typing error does not wait for the rest. */
 const LOAD: Readonly<Record<CommandName, () => Promise<Command>>> = {
   backup: async () => (await import('./cli/command-backup.ts')).runBackup,
+  compare: async () => (await import('./cli/command-compare.ts')).runCompare,
   diff: async () => (await import('./cli/command-diff.ts')).runDiff,
   find: async () => (await import('./cli/command-find.ts')).runFind,
   history: async () => (await import('./cli/command-history.ts')).runHistory,

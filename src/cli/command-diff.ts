@@ -1,12 +1,19 @@
-/** `lbs diff`: what differs between two snapshots, a line for each path. */
+/** `lbs diff`: what differs between two snapshots, or from the disk, a line for each path. */
 import { EXIT, LbsError } from '../errors.ts';
 import type { Report } from '../report.ts';
 import type { CommandInput } from './command.ts';
+import { compareLive } from './live-comparison.ts';
 import { openReport } from './open-report.ts';
 import { DIFF } from './options.ts';
 import { Output } from './output.ts';
 import { writeChanges } from './show-change.ts';
-import { readOptionsOf, refuseOperands } from './store-flags.ts';
+import { present, readOptionsOf, refuseOperands } from './store-flags.ts';
+
+/** No name of a snapshot has a slash in it. */
+function isPath(word: Buffer): boolean {
+  const text = word.toString('latin1');
+  return text === '.' || text === '..' || text.includes('/');
+}
 
 /** Shows differences. */
 export async function runDiff(input: CommandInput): Promise<number> {
@@ -14,16 +21,19 @@ export async function runDiff(input: CommandInput): Promise<number> {
   const report = openReport('diff', flags, outputs);
   const out = new Output(process.stdout, true);
   try {
-    const reading = readOptionsOf(input, 'lbs diff --store=/mnt/backup latest~1 latest');
     const usage = `diff ${DIFF.usage.join('')}`;
     refuseOperands(flags, 2, usage);
     const snapshot = flags.operandText(0, 'SNAPSHOT');
-    const other = flags.operandText(1, 'SNAPSHOT2');
-    if (!snapshot || !other) {
-      throw new LbsError('usage', `no ${snapshot ? 'second ' : ''}snapshot given`, {
-        hint: `usage: lbs ${usage}`,
-      });
+    if (!snapshot) {
+      throw new LbsError('usage', 'no snapshot given', { hint: `usage: lbs ${usage}` });
     }
+    const path = flags.operands[1];
+    if (path === undefined || isPath(path)) {
+      const what = { snapshot, readAll: flags.isOn('read'), isDrill: false, ...present({ path }) };
+      return await compareLive(input, report, out, what);
+    }
+    const reading = readOptionsOf(input, 'lbs diff --store=/mnt/backup latest~1 latest');
+    const other = flags.operandText(1, 'SNAPSHOT2') ?? '';
     const { diff } = await import('../inspect/diff.ts');
     let isDamaged = false;
     const watched: Report = (event) => {

@@ -22,6 +22,7 @@ const DURING: Readonly<Record<CommandName, string>> = {
   backup: 'archival',
   restore: 'restore',
   verify: 'check',
+  compare: 'compare',
   diff: 'diff',
   find: 'find',
   history: 'history',

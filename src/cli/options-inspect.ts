@@ -1,10 +1,11 @@
 /** The options of the commands that look into snapshots: the part of options.ts that is about them. */
-import type { CommandSpec, OptionGroup } from './options.ts';
+import type { CommandSpec, OptionGroup, OptionSpec } from './options.ts';
 
 /** What these commands have in common with the others. */
 export type SharedWords = {
   readonly reading: OptionGroup;
   readonly said: OptionGroup;
+  readonly saidWithProgress: OptionGroup;
   readonly snapshotWords: string;
 };
 
@@ -15,33 +16,86 @@ const MISSING = [10, 'no such store or snapshot'] as const;
 const UNSIGNED = [12, 'a signature or a key is missing or bad'] as const;
 const INTERRUPTED = [130, 'interrupted by a signal'] as const;
 
+const LETTERS =
+  'A line is letters and a path. "+" added, "-" removed, "M" moved (the same content elsewhere), "C" content, "O" owner or group, "P" permissions, "T" time of change, "X" extended attributes.';
+const PATH_ON_DISK =
+  'PATH is on disk, as it was given to the backup; below it, all that the snapshot does not have counts as added. Without it, only what was changed since the snapshot was made does.';
+const ADDED: OptionGroup = {
+  title: 'What counts as added',
+  options: [
+    {
+      name: 'exclude',
+      value: 'PATTERN',
+      repeatable: true,
+      help: 'not a path with all below it, or whatever matches a pattern with wildcards',
+    },
+    {
+      name: 'include',
+      value: 'PATTERN',
+      repeatable: true,
+      help: 'but something that an --exclude left out',
+    },
+  ],
+};
+const STAT: OptionSpec = { name: 'stat', help: 'only how many and how large, for each letter' };
+
 function diffSpec(shared: SharedWords): CommandSpec {
   return {
     name: 'diff',
-    usage: ['--store=STORE [OPTION...] SNAPSHOT SNAPSHOT2'],
-    summary: 'Shows what differs between two snapshots.',
+    usage: ['--store=STORE [OPTION...] SNAPSHOT [SNAPSHOT2 | PATH]'],
+    summary: 'Shows what differs between two snapshots, or one and the disk.',
     details: [
       shared.snapshotWords,
-      'A line is letters and a path. "+" added, "-" removed, "M" moved (the same content elsewhere), "C" content, "O" owner or group, "P" permissions, "T" time of change, "X" extended attributes.',
+      LETTERS,
+      `${PATH_ON_DISK} A PATH has a slash in it, or is ".".`,
     ],
     groups: [
       {
         title: 'How',
-        options: [{ name: 'stat', help: 'only how many and how large, for each letter' }],
+        options: [
+          STAT,
+          { name: 'read', help: 'read files on disk even if size and time are as recorded' },
+        ],
       },
+      ADDED,
       shared.reading,
-      shared.said,
+      shared.saidWithProgress,
     ],
     exits: [
       [0, 'done, whether there are differences or not'],
       FAILED,
       MISUSED,
+      [3, 'some entries on disk could not be read; each was named'],
       DAMAGED,
       MISSING,
       UNSIGNED,
       INTERRUPTED,
     ],
-    example: ['lbs diff --store=/mnt/backup latest~1 latest'],
+    example: [
+      'lbs diff --store=/mnt/backup latest~1 latest',
+      'lbs diff --store=/mnt/backup latest',
+    ],
+  };
+}
+
+function compareSpec(shared: SharedWords): CommandSpec {
+  return {
+    name: 'compare',
+    usage: ['--store=STORE [OPTION...] SNAPSHOT [PATH]'],
+    summary: 'Checks whether the disk is still as a snapshot has it.',
+    details: [shared.snapshotWords, PATH_ON_DISK, LETTERS],
+    groups: [{ title: 'How', options: [STAT] }, ADDED, shared.reading, shared.saidWithProgress],
+    exits: [
+      [0, 'all is equal'],
+      FAILED,
+      MISUSED,
+      [3, 'there are differences, or some entries could not be read; each was named'],
+      DAMAGED,
+      MISSING,
+      UNSIGNED,
+      INTERRUPTED,
+    ],
+    example: ['lbs compare --store=/mnt/backup latest /home/ann'],
   };
 }
 
@@ -115,6 +169,11 @@ function historySpec(shared: SharedWords): CommandSpec {
 /** Their specifications. */
 export function inspectCommands(
   shared: SharedWords,
-): Readonly<Record<'DIFF' | 'FIND' | 'HISTORY', CommandSpec>> {
-  return { DIFF: diffSpec(shared), FIND: findSpec(shared), HISTORY: historySpec(shared) };
+): Readonly<Record<'COMPARE' | 'DIFF' | 'FIND' | 'HISTORY', CommandSpec>> {
+  return {
+    COMPARE: compareSpec(shared),
+    DIFF: diffSpec(shared),
+    FIND: findSpec(shared),
+    HISTORY: historySpec(shared),
+  };
 }

@@ -25,7 +25,7 @@ export type OptionSpec = {
 export type OptionGroup = { readonly title: string; readonly options: readonly OptionSpec[] };
 
 export type CommandName =
-  'backup' | 'diff' | 'find' | 'history' | 'list' | 'ls' | 'restore' | 'verify';
+  'backup' | 'compare' | 'diff' | 'find' | 'history' | 'list' | 'ls' | 'restore' | 'verify';
 
 export type CommandSpec = {
   readonly name: CommandName;
@@ -335,9 +335,10 @@ export const LS: CommandSpec = {
   example: ['lbs ls -l --store=/mnt/backup latest home/ann'],
 };
 
-export const { DIFF, FIND, HISTORY } = inspectCommands({
+export const { COMPARE, DIFF, FIND, HISTORY } = inspectCommands({
   reading: WHAT_TO_READ,
   said: WHAT_IS_SAID_SHORTLY,
+  saidWithProgress: WHAT_IS_SAID,
   snapshotWords: SNAPSHOT_WORDS,
 });
 
@@ -347,6 +348,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   LIST,
   LS,
   DIFF,
+  COMPARE,
   FIND,
   HISTORY,
   RESTORE,

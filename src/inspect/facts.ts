@@ -26,7 +26,7 @@ export type Facts = {
   readonly target?: string | undefined;
   /** `major/minor` of a device node. */
   readonly device?: string | undefined;
-  readonly xattrs: string;
+  readonly xattrs?: string | undefined;
 };
 
 /** How precisely two sides can be compared: what programs before ours did not record. */
@@ -89,7 +89,9 @@ export function differInTime(before: Facts, after: Facts, { hasNanoseconds }: Pr
 }
 
 function differInContent(before: Facts, after: Facts, precision: Precision): boolean {
-  if (before.type !== 'f') return before.target !== after.target || before.device !== after.device;
+  if (before.type !== 'f') {
+    return differ(before.target, after.target) || differ(before.device, after.device);
+  }
   // Where it cannot be told, a change without a change of time is not what happened.
   return !(isSameContent(before, after) ?? !differInTime(before, after, precision));
 }
@@ -108,7 +110,7 @@ export function attributeLetters(before: Facts, after: Facts, precision: Precisi
     isOwner ? 'O' : '',
     differ(before.mode, after.mode) ? 'P' : '',
     differInTime(before, after, precision) ? 'T' : '',
-    precision.hasXattrs && before.xattrs !== after.xattrs ? 'X' : '',
+    precision.hasXattrs && differ(before.xattrs, after.xattrs) ? 'X' : '',
   ].join('');
 }
 

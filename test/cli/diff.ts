@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import * as libc from '../../src/posix/libc.ts';
 import { places, type Places } from '../helpers/places.ts';
 import { jsonLines, lbsExits, lbsOk } from '../helpers/run-lbs.ts';
 import { makeFiles } from '../helpers/small-tree.ts';
@@ -31,6 +32,7 @@ async function changedTree(t: ExecutionContext): Promise<Places> {
     'places/a/report': 'what was found',
     'places/a/second': 'what was found',
     time: 't',
+    xattr: 'a',
     'odd\nname': 'n',
   });
   symlinkSync('kept', path('link'));
@@ -43,6 +45,7 @@ async function changedTree(t: ExecutionContext): Promise<Places> {
   makeFiles(at.tree, { 'kind/inside': 'in', new: 'four', empty: '' });
   chmodSync(path('mode'), 0o600);
   if (isRoot) chownSync(path('owner'), 1, 1);
+  libc.setXattr(libc.cString(path('xattr')), Buffer.from('user.note'), Buffer.from('new'));
   mkdirSync(path('places/b'));
   renameSync(path('places/a/second'), path('places/b/second'));
   renameSync(path('places/a/report'), path('places/b/first'));
@@ -74,6 +77,7 @@ const DIFFERENCES = [
   'MT places/a/report -> places/b/first',
   'M places/a/second -> places/b/second',
   'T time',
+  'X xattr',
 ];
 
 test('every kind of difference has its letter, and nothing else is shown', async (t) => {
@@ -98,6 +102,7 @@ test('--stat counts entries and bytes of each letter', async (t) => {
     ...(isRoot ? ['O           1         1 B  owner or group'] : []),
     'P           1         1 B  permissions',
     'T           2        15 B  time',
+    'X           1         1 B  extended attributes',
   ];
   t.deepEqual(stdout.trimEnd().split('\n'), expected);
   const json = jsonLines(await lbsOk(t, [...args, '--stat', '--json']));
@@ -107,7 +112,7 @@ test('--stat counts entries and bytes of each letter', async (t) => {
     source_snapshot: '20300101T000000',
     target_snapshot: '20300102T000000',
     changes: DIFFERENCES.length,
-    letters: { '+': { count: 5, bytes: 6 }, X: { count: 0, bytes: 0 } },
+    letters: { '+': { count: 5, bytes: 6 }, X: { count: 1, bytes: 1 } },
   });
 });
 

@@ -11,7 +11,17 @@ import { PROJECT, lbsOk } from '../helpers/run-lbs.ts';
 
 const MAN = join(PROJECT, 'man');
 const PAGES = readdirSync(MAN).sort();
-const COMMANDS = ['backup', 'diff', 'find', 'history', 'list', 'ls', 'restore', 'verify'];
+const COMMANDS = [
+  'backup',
+  'compare',
+  'diff',
+  'find',
+  'history',
+  'list',
+  'ls',
+  'restore',
+  'verify',
+];
 const hasMandoc = spawnSync('mandoc', [join(MAN, 'lbs.1')]).status === 0;
 
 const source = (page: string) => readFileSync(join(MAN, page), 'utf8');

@@ -28,6 +28,8 @@ export type ScanOptions = {
   readonly excludeCaches: boolean;
   /** Takes the files of the backup itself out of the names in a directory of that status. */
   readonly withoutOwnFiles: (directory: FileStatus, names: ByteText[]) => readonly ByteText[];
+  /** Asked of each directory after it was yielded; false: what is in it does not matter. */
+  readonly mayEnter?: () => boolean;
   readonly warn: (warning: SourceWarning) => void;
   readonly note: (message: string) => void;
 };
@@ -86,7 +88,8 @@ export class FilesystemSource implements Source {
         if (this.#pendingFrames > 0) yield* this.#ancestors();
         yield seen;
       }
-      if (seen.status.type === 'd') this.#enter(frame, seen, verdict, name);
+      if (seen.status.type === 'd' && this.#options.mayEnter?.() !== false)
+        this.#enter(frame, seen, verdict, name);
     }
   }
 

@@ -4,10 +4,10 @@
  * They are left out one by one, by their names in those two directories; whatever else is there
  * belongs to the person and is saved like anything.
  */
-import { parseSegmentFile, parseSnapshotFile } from '../format/snapshot-name.ts';
-import { type FileStatus, statusIfAny } from '../posix/file-status.ts';
-import { AT_FDCWD, cString } from '../posix/libc.ts';
-import type { ByteText } from '../std/byte-text.ts';
+import { parseSegmentFile, parseSnapshotFile } from '../../format/snapshot-name.ts';
+import { type FileStatus, statusIfAny } from '../../posix/file-status.ts';
+import { AT_FDCWD, cString } from '../../posix/libc.ts';
+import type { ByteText } from '../../std/byte-text.ts';
 
 const LOCAL_STATE = /^lbs-(localdb|statcache)/;
 const STAGED = /^\.lbs-tmp-/;
