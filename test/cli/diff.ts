@@ -3,6 +3,7 @@ import {
   chmodSync,
   chownSync,
   mkdirSync,
+  readdirSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -13,7 +14,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import * as libc from '../../src/posix/libc.ts';
 import { places, type Places } from '../helpers/places.ts';
-import { jsonLines, lbsExits, lbsOk } from '../helpers/run-lbs.ts';
+import { jsonLines, jsonMessage, lbsExits, lbsOk } from '../helpers/run-lbs.ts';
 import { makeFiles } from '../helpers/small-tree.ts';
 import { isRoot } from '../helpers/temp-dir.ts';
 import { OLD_S, saveAt, setTimes } from '../helpers/timed-series.ts';
@@ -151,6 +152,23 @@ test('large shared metadata is left out, and what differs in it is found', async
   await saveAt(t, at, '2030-01-02T00:00:00Z');
   const { stdout } = await lbsOk(t, ['diff', `--store=${at.store}`, 'latest~1', 'latest']);
   t.is(stdout, 'M d3/file 3 -> d29/file 3\nC d7/file 7\n');
+});
+
+test('metadata that cannot be read is named, and does not pass for equal', async (t) => {
+  const at = places(t);
+  makeFiles(at.tree, { one: '1' });
+  await saveAt(t, at, '2030-01-01T00:00:00Z');
+  const before = new Set(readdirSync(at.store));
+  makeFiles(at.tree, { two: '2' });
+  await saveAt(t, at, '2030-01-02T00:00:00Z');
+  for (const name of readdirSync(at.store)) {
+    if (!before.has(name) && /\.tar/.test(name)) rmSync(join(at.store, name));
+  }
+  const args = [`--store=${at.store}`, 'latest~1', 'latest'];
+  const run = await lbsExits(t, 4, ['diff', ...args]);
+  t.regex(run.stderr, /^lbs: damaged: 20300102T000000: [^\n]*\n$/, 'once');
+  const json = await lbsExits(t, 4, ['diff', '--json', ...args]);
+  t.like(jsonMessage(json, 'error'), { during: 'diff', snapshot_id: '20300102T000000' });
 });
 
 test('wrong use of diff is refused', async (t) => {
