@@ -105,11 +105,12 @@ async function write({ snapshots, versions }: Found, isJson: boolean, out: Outpu
   const nameWidth = Math.max(...names.map((name) => name.length));
   const countWidth = String(names.length).length;
   for (const version of versions.versions()) {
-    const held = version.snapshots.map((at) => names[at] ?? '');
     if (isJson) {
+      const held = version.snapshots.flatMap((at) => snapshots[at]?.name ?? []);
       const fields = { message_type: 'match', ...versionFields(version), snapshots: held };
       out.line(JSON.stringify(fields));
     } else {
+      const held = version.snapshots.map((at) => names[at] ?? '');
       const columns = [
         (held[0] ?? '').padEnd(nameWidth),
         (held.at(-1) ?? '').padEnd(nameWidth),
