@@ -35,13 +35,16 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** Loaded on use, so that `lbs --help` or a typing error does not wait for the rest. */
 const LOAD: Readonly<Record<CommandName, () => Promise<Command>>> = {
   backup: async () => (await import('./cli/command-backup.ts')).runBackup,
+  cat: async () => (await import('./cli/command-cat.ts')).runCat,
   compare: async () => (await import('./cli/command-compare.ts')).runCompare,
   diff: async () => (await import('./cli/command-diff.ts')).runDiff,
+  dump: async () => (await import('./cli/command-dump.ts')).runDump,
   find: async () => (await import('./cli/command-find.ts')).runFind,
   history: async () => (await import('./cli/command-history.ts')).runHistory,
   list: async () => (await import('./cli/command-list.ts')).runList,
   ls: async () => (await import('./cli/command-ls.ts')).runLs,
   restore: async () => (await import('./cli/command-restore.ts')).runRestore,
+  stanza: async () => (await import('./cli/command-stanza.ts')).runStanza,
   verify: async () => (await import('./cli/command-verify.ts')).runVerify,
 };
 

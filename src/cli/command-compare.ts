@@ -3,7 +3,7 @@ import { LbsError } from '../errors.ts';
 import type { CommandInput } from './command.ts';
 import { compareLive } from './live-comparison.ts';
 import { openReport } from './open-report.ts';
-import { COMPARE } from './options.ts';
+import { COMPARE } from './options-inspect.ts';
 import { Output } from './output.ts';
 import { present, refuseOperands } from './store-flags.ts';
 

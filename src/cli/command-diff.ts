@@ -4,7 +4,7 @@ import type { Report } from '../report.ts';
 import type { CommandInput } from './command.ts';
 import { compareLive } from './live-comparison.ts';
 import { openReport } from './open-report.ts';
-import { DIFF } from './options.ts';
+import { DIFF } from './options-inspect.ts';
 import { Output } from './output.ts';
 import { writeChanges } from './show-change.ts';
 import { present, readOptionsOf, refuseOperands } from './store-flags.ts';

@@ -8,7 +8,7 @@ import { parseSize } from '../std/human-size.ts';
 import type { CommandInput } from './command.ts';
 import type { FlagValues } from './flag-values.ts';
 import { openReport } from './open-report.ts';
-import { FIND } from './options.ts';
+import { FIND } from './options-inspect.ts';
 import { Output } from './output.ts';
 import { dateColumn, sizeColumn, versionFields } from './show-version.ts';
 import { present, readOptionsOf, refuseOperands } from './store-flags.ts';

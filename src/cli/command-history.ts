@@ -5,7 +5,7 @@ import type { Report } from '../report.ts';
 import { showText } from '../std/byte-path.ts';
 import type { CommandInput } from './command.ts';
 import { openReport } from './open-report.ts';
-import { HISTORY } from './options.ts';
+import { HISTORY } from './options-inspect.ts';
 import { contentColumn, dateColumn, sizeColumn, versionFields } from './show-version.ts';
 import { readOptionsOf, refuseOperands } from './store-flags.ts';
 

@@ -6,7 +6,7 @@ import { showPath } from '../std/byte-path.ts';
 import type { CommandInput } from './command.ts';
 import { Output } from './output.ts';
 import { openReport } from './open-report.ts';
-import { LS } from './options.ts';
+import { LS } from './options-inside.ts';
 import { jsonLine, longLine } from './show-entry.ts';
 import { present, readOptionsOf, refuseOperands } from './store-flags.ts';
 
@@ -34,8 +34,9 @@ export async function runLs(input: CommandInput): Promise<number> {
       isDamaged ||= event.type === 'damage';
       report.report(event);
     };
-    const found = entries({ ...reading, snapshot, report: watched, ...present({ path }) });
-    for await (const entry of found) {
+    const isShallow = !flags.isOn('recursive');
+    const options = { ...reading, snapshot, isShallow, report: watched, ...present({ path }) };
+    for await (const entry of entries(options)) {
       out.line(lineOf(entry));
       await out.room();
       // The reader has seen enough (`lbs ls | head`).

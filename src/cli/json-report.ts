@@ -28,6 +28,9 @@ const DURING: Readonly<Record<CommandName, string>> = {
   history: 'history',
   list: 'list',
   ls: 'ls',
+  cat: 'cat',
+  dump: 'dump',
+  stanza: 'stanza',
 };
 
 /** `{KEY: text}`, and `KEY_escaped` with the exact bytes where they are not UTF-8. */

@@ -3,107 +3,28 @@
  * parser (parse-flags) and the text of `--help` (help-text), and the man pages are checked
  * against it, so the three cannot disagree. Data only; imports nothing that does work.
  */
+import {
+  type CommandSpec,
+  DAMAGED,
+  DONE,
+  FAILED,
+  INTERRUPTED,
+  LOCKED,
+  MISSING,
+  MISUSED,
+  SNAPSHOT_WORDS,
+  STORE,
+  UNFILTER,
+  UNSIGNED,
+  WHAT_IS_SAID,
+  WHAT_IS_SAID_SHORTLY,
+  WHAT_TO_READ,
+  type OptionSpec,
+} from './option-groups.ts';
+import { CAT, DUMP, LS, STANZA } from './options-inside.ts';
+import { COMPARE, DIFF, FIND, HISTORY } from './options-inspect.ts';
 
-import { inspectCommands } from './options-inspect.ts';
-
-export type OptionSpec = {
-  /** Long name without dashes; the only name that the rest of the program uses. */
-  readonly name: string;
-  /** Other long names of the same option. */
-  readonly also?: readonly string[];
-  /** One letter, without the dash. */
-  readonly short?: string;
-  /** Placeholder of the value; an option without one is a switch. */
-  readonly value?: string;
-  /** May be given more than once; otherwise the last one counts. */
-  readonly repeatable?: true;
-  /** A switch that also has a `--no-` form. */
-  readonly negatable?: true;
-  readonly help: string;
-};
-
-export type OptionGroup = { readonly title: string; readonly options: readonly OptionSpec[] };
-
-export type CommandName =
-  'backup' | 'compare' | 'diff' | 'find' | 'history' | 'list' | 'ls' | 'restore' | 'verify';
-
-export type CommandSpec = {
-  readonly name: CommandName;
-  /** What stands after `lbs NAME`, one way of use a line. */
-  readonly usage: readonly string[];
-  /** One sentence; also the line in `lbs --help`. */
-  readonly summary: string;
-  /** More about the operands, one paragraph each. */
-  readonly details: readonly string[];
-  readonly groups: readonly OptionGroup[];
-  /** Exit codes of this command and their meaning, 0 first. */
-  readonly exits: readonly (readonly [number, string])[];
-  readonly example: readonly string[];
-};
-
-const STORE: OptionSpec = {
-  name: 'store',
-  also: ['dest'],
-  value: 'STORE',
-  help: 'the directory of the backups; or set LBS_STORE',
-};
-const UNFILTER: OptionSpec = {
-  name: 'unfilter',
-  value: 'EXT=COMMAND',
-  repeatable: true,
-  help: 'how to read files of the store that end in EXT, as in --unfilter=".gpg=gpg --decrypt"',
-};
-
-const SCREEN: readonly OptionSpec[] = [
-  { name: 'verbose', short: 'v', help: 'say more: a backup or restore names every file' },
-  { name: 'quiet', short: 'q', help: 'say nothing unless something is wrong' },
-  { name: 'json', help: 'write JSON lines to standard output, for programs' },
-];
-const PROGRESS: OptionSpec = {
-  name: 'progress',
-  negatable: true,
-  help: 'show progress, or do not; default: only on a terminal',
-};
-const OTHER: readonly OptionSpec[] = [
-  { name: 'config', value: 'FILE', help: 'read the configuration from FILE' },
-  { name: 'help', short: 'h', help: 'show this help' },
-];
-
-const WHAT_IS_SAID: OptionGroup = {
-  title: 'What is said',
-  options: [...SCREEN, PROGRESS, ...OTHER],
-};
-const WHAT_IS_SAID_SHORTLY: OptionGroup = { title: 'What is said', options: [...SCREEN, ...OTHER] };
-
-const WHAT_TO_READ: OptionGroup = {
-  title: 'What to read',
-  options: [
-    STORE,
-    {
-      name: 'scheme',
-      value: 'NAME',
-      help: 'only snapshots of this scheme; says what "latest" means',
-    },
-    {
-      name: 'verify-key',
-      value: 'FILE',
-      help: 'use only snapshots signed by an OpenPGP key of FILE; or set LBS_VERIFY_KEY',
-    },
-    UNFILTER,
-  ],
-};
-
-const SNAPSHOT_WORDS =
-  'SNAPSHOT is a name as "lbs list" prints it, the beginning of one, "latest", "latest~N" for the Nth before that, or "before:DATE" for the last one older than DATE (2026-11-01 or 2026-11-01T12:30, in local time).';
-
-const DONE = [0, 'done'] as const;
-const FAILED = [1, 'failed'] as const;
-const MISUSED = [2, 'wrong use, or an unusable configuration'] as const;
-const DAMAGED = [4, 'the store is damaged; what that costs was named'] as const;
-const MISSING = [10, 'no such store or snapshot'] as const;
-const LOCKED = [11, 'another run holds the local database'] as const;
-const UNSIGNED = [12, 'a signature or a key is missing or bad'] as const;
-const INTERRUPTED = [130, 'interrupted by a signal'] as const;
+export type { CommandName, CommandSpec, OptionGroup, OptionSpec } from './option-groups.ts';
 
 export const BACKUP: CommandSpec = {
   name: 'backup',
@@ -316,42 +237,19 @@ export const LIST: CommandSpec = {
   example: ['lbs list --store=/mnt/backup'],
 };
 
-export const LS: CommandSpec = {
-  name: 'ls',
-  usage: ['--store=STORE [-l] [OPTION...] SNAPSHOT [PATH]'],
-  summary: 'Lists what is in a snapshot, or below one path of it.',
-  details: [SNAPSHOT_WORDS],
-  groups: [
-    {
-      title: 'How',
-      options: [
-        { name: 'long', short: 'l', help: 'with mode, owner, group, size and time of change' },
-      ],
-    },
-    WHAT_TO_READ,
-    WHAT_IS_SAID_SHORTLY,
-  ],
-  exits: [DONE, FAILED, MISUSED, DAMAGED, MISSING, UNSIGNED],
-  example: ['lbs ls -l --store=/mnt/backup latest home/ann'],
-};
-
-export const { COMPARE, DIFF, FIND, HISTORY } = inspectCommands({
-  reading: WHAT_TO_READ,
-  said: WHAT_IS_SAID_SHORTLY,
-  saidWithProgress: WHAT_IS_SAID,
-  snapshotWords: SNAPSHOT_WORDS,
-});
-
 /** Every command, in the order in which a person meets them. */
 export const COMMANDS: readonly CommandSpec[] = [
   BACKUP,
   LIST,
   LS,
+  CAT,
+  STANZA,
   DIFF,
   COMPARE,
   FIND,
   HISTORY,
   RESTORE,
+  DUMP,
   VERIFY,
 ];
 

@@ -12,6 +12,7 @@ import { showPath } from '../std/byte-path.ts';
 import { normaliseRanges, totalLength } from './byte-ranges.ts';
 import { type Existing, compareExisting, lookForExisting } from './compare-existing.ts';
 import type { ContentPlan } from './content-plan.ts';
+import { groupOf } from './hard-link-group.ts';
 import { type NewLedgerEntry, STATE, type RestoreLedger } from './restore-ledger.ts';
 import type { RestoreTally } from './restore-tally.ts';
 import { safePath } from './safe-target.ts';
@@ -194,16 +195,4 @@ class Planner {
       return undefined;
     }
   }
-}
-
-/**
- * What the names of one hard-linked thing have in common; undefined for a thing with one name.
- * Content is part of it: a file that changed between the readings of two of its names is put
- * back as it was read, and not with the content of the other name.
- */
-function groupOf(entry: Entry): string | undefined {
-  if (entry.links <= 1 || entry.inode === undefined || entry.type === 'd') return undefined;
-  const target = entry.target?.toString('base64') ?? '';
-  const content = `${entry.sizeBytes} ${entry.sha256 ?? entry.checksum ?? ''}`;
-  return `${entry.type} ${entry.inode} ${content} ${target}`;
 }

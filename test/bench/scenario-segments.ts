@@ -15,7 +15,7 @@ const COMMANDS: readonly [string, string][] = [
   ['lbs backup, first', `"$LBS" --segment-size=${SEGMENT_SIZE} ${backupWords()}`],
   ['lbs backup, nothing changed', `"$LBS" ${backupWords()}`],
   ['lbs list', '"$LBS" list --store="$STORE"'],
-  ['lbs ls', '"$LBS" ls --store="$STORE" latest > /dev/null'],
+  ['lbs ls', '"$LBS" ls -R --store="$STORE" latest > /dev/null'],
   ['lbs verify', '"$LBS" verify --store="$STORE"'],
   ['lbs verify --data', '"$LBS" verify --data --store="$STORE"'],
   ['lbs restore of one file', '"$LBS" restore --store="$STORE" latest "$TARGET" "$INSIDE"'],

@@ -87,7 +87,7 @@ test('list, ls, restore and verify write JSON lines too', async (t) => {
   const [snapshot] = jsonLines(await lbsOk(t, ['list', '--json', store]));
   t.is(snapshot?.['id'], snapshotNames(at.store)[0]);
   t.is(snapshot?.['scheme'], 's');
-  const nodes = jsonLines(await lbsOk(t, ['ls', '--json', store, 'latest']));
+  const nodes = jsonLines(await lbsOk(t, ['ls', '-R', '--json', store, 'latest']));
   t.true(nodes.length >= 9);
   const odd = nodes.find((node) => node['path_escaped'] !== undefined);
   t.is(odd?.['path_escaped'], NOT_TEXT_ESCAPED);

@@ -11,7 +11,7 @@ const INSTALLED_NODE = join(PROJECT, 'node_modules', 'node', 'bin', 'node');
 
 test('help is shown for the program and for each command', async (t) => {
   const run = await lbsOk(t, ['--help']);
-  for (const command of ['backup', 'list', 'ls', 'restore', 'verify']) {
+  for (const command of ['backup', 'cat', 'dump', 'list', 'ls', 'restore', 'stanza', 'verify']) {
     t.true(run.stdout.includes(command), command);
     const help = await lbsOk(t, [command, '--help']);
     t.regex(help.stdout, /--(store|dest)/);

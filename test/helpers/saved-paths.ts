@@ -14,7 +14,7 @@ export async function savedPaths(
   store: string,
   snapshot = 'latest',
 ): Promise<string[]> {
-  const run = await lbsOk(t, ['ls', '--json', `--store=${store}`, snapshot]);
+  const run = await lbsOk(t, ['ls', '-R', '--json', `--store=${store}`, snapshot]);
   return jsonLines(run).flatMap((line) => {
     const { path, path_escaped: escaped } = line;
     if (typeof escaped === 'string') return unescape(escaped);

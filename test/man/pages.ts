@@ -13,13 +13,16 @@ const MAN = join(PROJECT, 'man');
 const PAGES = readdirSync(MAN).sort();
 const COMMANDS = [
   'backup',
+  'cat',
   'compare',
   'diff',
+  'dump',
   'find',
   'history',
   'list',
   'ls',
   'restore',
+  'stanza',
   'verify',
 ];
 const hasMandoc = spawnSync('mandoc', [join(MAN, 'lbs.1')]).status === 0;

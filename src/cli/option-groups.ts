@@ -1,0 +1,127 @@
+/**
+ * What the options of several commands have in common: types, groups of options, exit codes. Data
+ * only, like the tables made of it.
+ */
+
+export type OptionSpec = {
+  /** Long name without dashes; the only name that the rest of the program uses. */
+  readonly name: string;
+  /** Other long names of the same option. */
+  readonly also?: readonly string[];
+  /** One letter, without the dash. */
+  readonly short?: string;
+  /** Placeholder of the value; an option without one is a switch. */
+  readonly value?: string;
+  /** May be given more than once; otherwise the last one counts. */
+  readonly repeatable?: true;
+  /** A switch that also has a `--no-` form. */
+  readonly negatable?: true;
+  readonly help: string;
+};
+
+export type OptionGroup = { readonly title: string; readonly options: readonly OptionSpec[] };
+
+export type CommandName =
+  | 'backup'
+  | 'cat'
+  | 'compare'
+  | 'diff'
+  | 'dump'
+  | 'find'
+  | 'history'
+  | 'list'
+  | 'ls'
+  | 'restore'
+  | 'stanza'
+  | 'verify';
+
+export type CommandSpec = {
+  readonly name: CommandName;
+  /** What stands after `lbs NAME`, one way of use a line. */
+  readonly usage: readonly string[];
+  /** One sentence; also the line in `lbs --help`. */
+  readonly summary: string;
+  /** More about the operands, one paragraph each. */
+  readonly details: readonly string[];
+  readonly groups: readonly OptionGroup[];
+  /** Exit codes of this command and their meaning, 0 first. */
+  readonly exits: readonly (readonly [number, string])[];
+  readonly example: readonly string[];
+};
+
+export const STORE: OptionSpec = {
+  name: 'store',
+  also: ['dest'],
+  value: 'STORE',
+  help: 'the directory of the backups; or set LBS_STORE',
+};
+export const UNFILTER: OptionSpec = {
+  name: 'unfilter',
+  value: 'EXT=COMMAND',
+  repeatable: true,
+  help: 'how to read files of the store that end in EXT, as in --unfilter=".gpg=gpg --decrypt"',
+};
+
+const QUIET: OptionSpec = {
+  name: 'quiet',
+  short: 'q',
+  help: 'say nothing unless something is wrong',
+};
+const SCREEN: readonly OptionSpec[] = [
+  { name: 'verbose', short: 'v', help: 'say more: a backup or restore names every file' },
+  QUIET,
+  { name: 'json', help: 'write JSON lines to standard output, for programs' },
+];
+const PROGRESS: OptionSpec = {
+  name: 'progress',
+  negatable: true,
+  help: 'show progress, or do not; default: only on a terminal',
+};
+const OTHER: readonly OptionSpec[] = [
+  { name: 'config', value: 'FILE', help: 'read the configuration from FILE' },
+  { name: 'help', short: 'h', help: 'show this help' },
+];
+
+export const WHAT_IS_SAID: OptionGroup = {
+  title: 'What is said',
+  options: [...SCREEN, PROGRESS, ...OTHER],
+};
+export const WHAT_IS_SAID_SHORTLY: OptionGroup = {
+  title: 'What is said',
+  options: [...SCREEN, ...OTHER],
+};
+/** Of commands whose standard output is content. */
+export const WHAT_IS_SAID_BESIDES: OptionGroup = {
+  title: 'What is said',
+  options: [QUIET, ...OTHER],
+};
+
+export const WHAT_TO_READ: OptionGroup = {
+  title: 'What to read',
+  options: [
+    STORE,
+    {
+      name: 'scheme',
+      value: 'NAME',
+      help: 'only snapshots of this scheme; says what "latest" means',
+    },
+    {
+      name: 'verify-key',
+      value: 'FILE',
+      help: 'use only snapshots signed by an OpenPGP key of FILE; or set LBS_VERIFY_KEY',
+    },
+    UNFILTER,
+  ],
+};
+
+export const SNAPSHOT_WORDS =
+  'SNAPSHOT is a name as "lbs list" prints it, the beginning of one, "latest", "latest~N" for the Nth before that, or "before:DATE" for the last one older than DATE (2026-11-01 or 2026-11-01T12:30, in local time).';
+
+export const DONE = [0, 'done'] as const;
+export const FAILED = [1, 'failed'] as const;
+export const MISUSED = [2, 'wrong use, or an unusable configuration'] as const;
+export const DAMAGED = [4, 'the store is damaged; what that costs was named'] as const;
+export const MISSING = [10, 'no such store or snapshot'] as const;
+export const LOCKED = [11, 'another run holds the local database'] as const;
+export const UNSIGNED = [12, 'a signature or a key is missing or bad'] as const;
+export const INTERRUPTED = [130, 'interrupted by a signal'] as const;
