@@ -5,7 +5,8 @@
  * its own segments; so a few segments are held open, and each goes on from where it was. Where the
  * frames of a segment can be had alone, its objects are looked for (object-finder). Any other is
  * read from its start as far as it is needed, and what was passed is kept in a file without a
- * name, so that it is read once however its objects are asked for. Memory stays flat.
+ * name, so that it is read once however its objects are asked for: a snapshot of old stores can
+ * hop between dozens of segments that take a second each to read. Memory stays flat.
  */
 import { LbsError } from '../errors.ts';
 import { formatObjectName } from '../format/reference.ts';
@@ -13,8 +14,12 @@ import { SpoolFile, type Spooled } from '../std/spool-file.ts';
 import type { ObjectFinder } from './object-finder.ts';
 import type { SegmentObject, SegmentSource } from './segment-source.ts';
 
-/** More snapshots than this rarely meet in one directory; each costs some MiB. */
+/** Segments that are being read; each costs some MiB, and a process where a command unfilters it. */
 const OPEN_SEGMENTS_MAX = 6;
+/** Of all segments that were read to their end and are kept: in temporary files. */
+const KEPT_BYTES_MAX = 2 * 1024 * 1024 * 1024;
+/** The same, in memory: some 100 bytes each. */
+const KEPT_OBJECTS_MAX = 300_000;
 /** Of one segment, unfiltered; beyond it what was passed is forgotten, and read again if need be. */
 const SPOOL_BYTES_MAX = 512 * 1024 * 1024;
 
@@ -48,16 +53,33 @@ export class ObjectReader {
   }
 
   async #opened(segment: string): Promise<OpenedSegment> {
-    const known = this.#open.get(segment);
-    this.#open.delete(segment);
-    for (const [oldest, other] of this.#open) {
-      if (this.#open.size < OPEN_SEGMENTS_MAX) break;
-      this.#open.delete(oldest);
-      await other.close();
+    let opened = this.#open.get(segment);
+    if (opened === undefined) {
+      await this.#makeRoom();
+      opened = new OpenedSegment(this.#source, segment, this.#signal);
     }
-    const opened = known ?? new OpenedSegment(this.#source, segment, this.#signal);
+    this.#open.delete(segment);
     this.#open.set(segment, opened);
     return opened;
+  }
+
+  /** For one more segment that is being read. */
+  async #makeRoom(): Promise<void> {
+    const beingRead = [...this.#open].filter(([, { isWhole }]) => !isWhole);
+    const [oldest] = beingRead;
+    if (oldest === undefined || beingRead.length < OPEN_SEGMENTS_MAX) return;
+    await oldest[1].finish();
+    let bytes = 0;
+    let objects = 0;
+    for (const [segment, opened] of [...this.#open].reverse()) {
+      bytes += opened.keptBytes;
+      objects += opened.keptObjects;
+      const hasRoom = bytes <= KEPT_BYTES_MAX && objects <= KEPT_OBJECTS_MAX;
+      // One that is still being read stays, but for the oldest, which was not worth keeping.
+      if (opened.isWhole ? hasRoom : opened !== oldest[1]) continue;
+      this.#open.delete(segment);
+      await opened.close();
+    }
   }
 }
 
@@ -82,6 +104,24 @@ class OpenedSegment {
     await this.#passed.close();
     this.#passed = this.#begin();
     return await this.#passed.read(object);
+  }
+
+  /** True when it was read to its end and all of it is kept: then nothing is open but a file. */
+  get isWhole(): boolean {
+    return this.#finder === undefined && this.#passed?.isWhole === true;
+  }
+
+  get keptBytes(): number {
+    return this.#passed?.bytes ?? 0;
+  }
+
+  get keptObjects(): number {
+    return this.#passed?.objects ?? 0;
+  }
+
+  /** Reads the rest, of a segment that cannot be looked into: it would cost as much again. */
+  async finish(): Promise<void> {
+    if (this.#finder === undefined) await this.#passed?.finish();
   }
 
   async close(): Promise<void> {
@@ -117,6 +157,23 @@ class PassedObjects {
     }
     if (this.#end.error === undefined) return undefined;
     throw this.#end.error;
+  }
+
+  get isWhole(): boolean {
+    return this.#end !== undefined && !this.hasForgotten;
+  }
+
+  get bytes(): number {
+    return this.#spool.fileBytes;
+  }
+
+  get objects(): number {
+    return this.#places.size;
+  }
+
+  /** Reads to the end, unless that is too much to be kept. Trouble is told when it matters. */
+  async finish(): Promise<void> {
+    while (this.#end === undefined && !this.hasForgotten) await this.#readBatch(-1);
   }
 
   async close(): Promise<void> {
