@@ -1,7 +1,4 @@
 /** The engine of diff: snapshots of the original programs, logs in any order, unknown facts. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { uriEscape } from '../../src/format/uri-escape.ts';
 import type { Change } from '../../src/inspect/change-table.ts';
@@ -9,10 +6,19 @@ import { diff } from '../../src/inspect/diff.ts';
 import { changeLetters, type Facts } from '../../src/inspect/facts.ts';
 import { pathKey } from '../../src/inspect/path-key.ts';
 import { bytePath, comparePaths } from '../../src/std/byte-path.ts';
+import {
+  expectedEntries,
+  type ExpectedEntry,
+  fixtureKeys,
+  type FixtureStore,
+  FIXTURES,
+} from '../helpers/fixture-stores.ts';
 import { fileStanza, objectName, writeSegment, writeSnapshot } from '../helpers/hand-made-store.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 
-const STORES = fileURLToPath(new URL('../fixtures/stores', import.meta.url));
+const keys = fixtureKeys();
+Object.assign(process.env, keys.env);
+test.after.always(() => keys.remove());
 
 async function changesOf(store: string, snapshot: string, other: string): Promise<Change[]> {
   const found = await diff({ store, snapshot, other });
@@ -23,22 +29,18 @@ async function changesOf(store: string, snapshot: string, other: string): Promis
   }
 }
 
-type Expected = Record<string, unknown> & { path: string; type: string };
-
-function expectedOf(dir: string, snapshot: string): Map<string, Expected> {
-  const text = readFileSync(join(dir, `${snapshot}.expected.json`), 'utf8');
-  const all: Expected[] = JSON.parse(text).entries;
-  return new Map(all.map((entry) => [entry.path, entry]));
+function expectedOf(fixture: FixtureStore, snapshot: string) {
+  return new Map(expectedEntries(fixture, snapshot).map((entry) => [entry.path, entry]));
 }
 
 /** What must be found, moves as what is gone and what came. */
-function expectedLines(dir: string, a: string, b: string): string[] {
-  const [before, after] = [expectedOf(dir, a), expectedOf(dir, b)];
+function expectedLines(fixture: FixtureStore, a: string, b: string): string[] {
+  const [before, after] = [expectedOf(fixture, a), expectedOf(fixture, b)];
   const lines: string[] = [];
   for (const path of new Set([...before.keys(), ...after.keys()])) {
     const [old, now] = [before.get(path), after.get(path)];
-    const differs = (...keys: string[]) =>
-      keys.some((key) => JSON.stringify(old?.[key]) !== JSON.stringify(now?.[key]));
+    const differs = (...names: (keyof ExpectedEntry)[]) =>
+      names.some((key) => JSON.stringify(old?.[key]) !== JSON.stringify(now?.[key]));
     if (old === undefined || now === undefined || old.type !== now.type) {
       if (old !== undefined) lines.push(`- ${path}`);
       if (now !== undefined) lines.push(`+ ${path}`);
@@ -55,22 +57,18 @@ function expectedLines(dir: string, a: string, b: string): string[] {
   return lines.sort();
 }
 
-for (const fixture of readdirSync(STORES)) {
-  const dir = join(STORES, fixture);
-  const names = readdirSync(dir)
-    .filter((file) => file.endsWith('.expected.json'))
-    .map((file) => file.replace('.expected.json', ''));
-  for (const [at, name] of names.entries()) {
-    const previous = names[at - 1];
+for (const fixture of FIXTURES) {
+  for (const [at, name] of fixture.snapshots.entries()) {
+    const previous = fixture.snapshots[at - 1];
     if (previous === undefined) continue;
-    test(`${fixture}: what differs between ${previous} and ${name} is found`, async (t) => {
+    test(`${fixture.name}: what differs between ${previous} and ${name} is found`, async (t) => {
       const lines: string[] = [];
-      for (const change of await changesOf(join(dir, 'store'), previous, name)) {
+      for (const change of await changesOf(fixture.store, previous, name)) {
         const path = uriEscape(change.path);
         if (change.from === undefined) lines.push(`${change.letters} ${path}`);
         else lines.push(`- ${uriEscape(change.from)}`, `+ ${path}`);
       }
-      t.deepEqual(lines.sort(), expectedLines(dir, previous, name));
+      t.deepEqual(lines.sort(), expectedLines(fixture, previous, name));
     });
   }
 }

@@ -1,17 +1,17 @@
 /** Every entry of every snapshot is found in just the snapshots that hold it, of whatever program. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { uriEscape } from '../../src/format/uri-escape.ts';
 import { find } from '../../src/inspect/find.ts';
 import { entries } from '../../src/maintain/list-entries.ts';
 import { bytePath } from '../../src/std/byte-path.ts';
+import { expectedEntries, fixtureKeys, FIXTURES } from '../helpers/fixture-stores.ts';
 import { backupOptions, places } from '../helpers/places.ts';
 import { lbsOk } from '../helpers/run-lbs.ts';
 import { makeFiles } from '../helpers/small-tree.ts';
 
-const STORES = fileURLToPath(new URL('../fixtures/stores', import.meta.url));
+const keys = fixtureKeys();
+Object.assign(process.env, keys.env);
+test.after.always(() => keys.remove());
 
 /** Paths (escaped) by the name of the snapshot, as a search finds them. */
 async function foundIn(store: string, path?: string): Promise<Map<string, string[]>> {
@@ -27,12 +27,10 @@ async function foundIn(store: string, path?: string): Promise<Map<string, string
   return found;
 }
 
-for (const fixture of readdirSync(STORES)) {
-  test(`${fixture}: a search finds in each snapshot what is in it`, async (t) => {
-    const dir = join(STORES, fixture);
-    for (const [name, paths] of await foundIn(join(dir, 'store'))) {
-      const text = readFileSync(join(dir, `${name}.expected.json`), 'utf8');
-      const all: { path: string }[] = JSON.parse(text).entries;
+for (const fixture of FIXTURES) {
+  test(`${fixture.name}: a search finds in each snapshot what is in it`, async (t) => {
+    for (const [name, paths] of await foundIn(fixture.store)) {
+      const all = expectedEntries(fixture, name);
       t.deepEqual(paths.sort(), all.map((entry) => entry.path).sort(), name);
     }
   });
