@@ -6,7 +6,6 @@
  * everything it speaks of in place. Signing comes before all of it: when it fails, nothing
  * appears in the store. Formats: lbs-format(5), "DESCRIPTOR", "CHECKSUMS FILES".
  */
-import { writeSync } from 'node:fs';
 import { LbsError, messageOf } from '../errors.ts';
 import { checksumOf } from '../format/checksum.ts';
 import { type NewDescriptor, formatDescriptor } from '../format/descriptor.ts';
@@ -17,8 +16,9 @@ import {
 } from '../format/snapshot-name.ts';
 import { formatSumsLine } from '../format/sums-file.ts';
 import { formatTimestamp, parseTimestamp } from '../format/timestamp.ts';
-import type { StagedFile, Store } from '../stores/store.ts';
-import { storeError } from '../stores/directory-store.ts';
+import type { Store } from '../stores/store.ts';
+import { putFile } from './put-file.ts';
+import { writeRecoveryFiles } from './recovery-files.ts';
 
 /** One stored segment, for the checksums files. */
 export type SegmentSums = { readonly file: string; readonly sha1: Buffer; readonly sha256: Buffer };
@@ -75,18 +75,6 @@ function nextTime(
   return next;
 }
 
-async function put(store: Store, name: string, text: Buffer): Promise<void> {
-  const staged: StagedFile = store.stage();
-  try {
-    let at = 0;
-    while (at < text.length) at += writeSync(staged.fd, text, at);
-  } catch (error) {
-    staged.discard();
-    throw storeError(store.place, `write ${name}`, error);
-  }
-  await staged.publish(name);
-}
-
 /** From here on the snapshot is there; what may be in doubt is that it survives a power cut. */
 async function settleVisible(store: Store, name: string): Promise<void> {
   try {
@@ -129,15 +117,16 @@ export async function publishSnapshot(
     checksumsSha256: checksumOf('sha256', sha256sums),
   });
   const signed = await sign(Buffer.from(text));
+  await writeRecoveryFiles(store);
   const first = nextTime(store, scheme, date, note);
   for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
     const name = formatSnapshotName(scheme, formatTimestamp(first + attempt));
     if (store.find(`snapshot-${name}.lbs`) !== undefined) continue;
     try {
-      await put(store, `snapshot-${name}.sha1sums`, sha1sums);
-      await put(store, `snapshot-${name}.sha256sums`, sha256sums);
+      await putFile(store, `snapshot-${name}.sha1sums`, sha1sums);
+      await putFile(store, `snapshot-${name}.sha256sums`, sha256sums);
       await store.settle();
-      await put(store, `snapshot-${name}.lbs`, signed);
+      await putFile(store, `snapshot-${name}.lbs`, signed);
       await settleVisible(store, name);
       return { name, storedBytes: sha1sums.length + sha256sums.length + signed.length };
     } catch (error) {

@@ -2,7 +2,8 @@
  * Files of the backup itself (its store, its local database) that lie within what is backed up.
  *
  * They are left out one by one, by their names in those two directories; whatever else is there
- * belongs to the person and is saved like anything.
+ * belongs to the person and is saved like anything. So are `restore.sh` and `README.txt`, which
+ * are small: by such names a person's own file could be meant, and nobody would miss it in time.
  */
 import { parseSegmentFile, parseSnapshotFile } from '../../format/snapshot-name.ts';
 import { type FileStatus, statusIfAny } from '../../posix/file-status.ts';

@@ -1,0 +1,17 @@
+/** Puts a small file into a store: the whole of it under its name, or nothing. */
+import { writeSync } from 'node:fs';
+import { storeError } from '../stores/directory-store.ts';
+import type { StagedFile, Store } from '../stores/store.ts';
+
+/** @throws {LbsError} store-exists when the name is taken, store-unwritable, no-space, io */
+export async function putFile(store: Store, name: string, content: Buffer): Promise<void> {
+  const staged: StagedFile = store.stage();
+  try {
+    let at = 0;
+    while (at < content.length) at += writeSync(staged.fd, content, at);
+  } catch (error) {
+    staged.discard();
+    throw storeError(store.place, `write ${name}`, error);
+  }
+  await staged.publish(name);
+}
