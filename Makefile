@@ -15,8 +15,8 @@ FORMATTED := src test .oxlintrc.json package.json tsconfig.json
 INSTALLED := node_modules/.package-lock.json
 BUILT := dist/.built
 
-.PHONY: all backup test check lint format format-check man-lint type-check test-slow bench \
-	bench-quick install clean
+.PHONY: all backup test check lint format format-check man-lint type-check test-slow \
+	test-recovery bench bench-quick install clean
 
 all: $(BUILT)
 
@@ -65,6 +65,10 @@ man-lint:
 # Take long or much room: run by hand, not by CI.
 test-slow: $(BUILT)
 	@node test/helpers/run-tests.ts --config test/slow/ava.config.js
+
+# A real /usr (or LBS_TEST_TREE), restored by the restore.sh of its store where there is no Node.
+test-recovery: $(BUILT)
+	@node test/helpers/run-tests.ts --config test/slow/ava.config.js test/slow/recovery.ts
 
 # Measures lbs beside other programs (test/bench/README.md); `quick` in less than three minutes.
 bench: $(BUILT)

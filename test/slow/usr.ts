@@ -6,10 +6,11 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { linkedWithin } from '../helpers/linked-within.ts';
 import { PROJECT } from '../helpers/run-lbs.ts';
 import { addedFiles, storeState } from '../helpers/store-state.ts';
 import { isRoot, tempDir } from '../helpers/temp-dir.ts';
-import { type EntryState, readTree, sameTree, type TreeState } from '../helpers/tree-state.ts';
+import { readTree, sameTree } from '../helpers/tree-state.ts';
 
 const TREE = process.env['LBS_TEST_TREE'] ?? '/usr';
 
@@ -22,24 +23,6 @@ function timed(t: ExecutionContext, name: string, args: string[]): string {
   t.log(`${name}: ${((performance.now() - start) / 1000).toFixed(1)} s\n${String(stdout)}`);
   t.is(status, 0, String(stderr));
   return String(stdout);
-}
-
-/**
- * The state with only those links counted that are names in the tree: what other names a file of
- * a real machine has elsewhere, no restore can bring back.
- */
-function linkedWithin(tree: TreeState): TreeState {
-  const names = new Map<string, number>();
-  for (const { sameAs } of tree.values()) {
-    if (sameAs !== undefined) names.set(sameAs, (names.get(sameAs) ?? 0) + 1);
-  }
-  const counted = [...tree].map(([path, entry]): [string, EntryState] => {
-    const { sameAs, ...rest } = entry;
-    if (sameAs === undefined) return [path, entry];
-    const links = names.get(sameAs) ?? 1;
-    return [path, links === 1 ? { ...rest, links } : { ...entry, links }];
-  });
-  return new Map(counted);
 }
 
 test('a real tree is saved twice, verified and restored without a difference', (t) => {
