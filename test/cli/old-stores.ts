@@ -88,7 +88,7 @@ for (const fixture of FIXTURES) {
 
   test(`${name}: ls -l shows every entry of every snapshot`, async (t) => {
     for (const snapshot of snapshots) {
-      const run = await lbsOk(t, ['ls', '-l', `--store=${store}`, snapshot], { env });
+      const run = await lbsOk(t, ['ls', '-l', '-R', `--store=${store}`, snapshot], { env });
       const wanted = expectedEntries(fixture, snapshot).map(lineOf);
       t.deepEqual(linesOf(run).sort(), wanted.sort(), snapshot);
     }

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import test from 'ava';
+import { COMMANDS } from '../../src/cli/options.ts';
 import { lbsOk, PROJECT } from '../helpers/run-lbs.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 
@@ -11,7 +12,7 @@ const INSTALLED_NODE = join(PROJECT, 'node_modules', 'node', 'bin', 'node');
 
 test('help is shown for the program and for each command', async (t) => {
   const run = await lbsOk(t, ['--help']);
-  for (const command of ['backup', 'cat', 'dump', 'list', 'ls', 'restore', 'stanza', 'verify']) {
+  for (const command of COMMANDS.map(({ name }) => name)) {
     t.true(run.stdout.includes(command), command);
     const help = await lbsOk(t, [command, '--help']);
     t.regex(help.stdout, /--(store|dest)/);
