@@ -23,7 +23,7 @@ async function threeSnapshots(t: ExecutionContext): Promise<Places> {
 test('a word finds the snapshot that it means', async (t) => {
   const at = await threeSnapshots(t);
   const nameIn = async (word: string, TZ = 'UTC') =>
-    (await lbsOk(t, ['ls', `--store=${at.store}`, word], { env: { TZ } })).stdout;
+    (await lbsOk(t, ['ls', '-R', `--store=${at.store}`, word], { env: { TZ } })).stdout;
   t.is(await nameIn('latest'), '.\nthree\n');
   t.is(await nameIn('latest~2'), '.\none\n');
   t.is(await nameIn('20300102'), '.\ntwo\n');
