@@ -19,7 +19,8 @@ const SEGMENT = '7c18fb6f-0616-42cc-a985-5349a54add41';
 const object = (number: number) => `${SEGMENT}/0000000${number}(sha1=${'ab'.repeat(20)})`;
 const record = (path: string, start: number, content = '', of = object(0)) => ({
   text: asByteText(path),
-  statusLine: `line of ${path}`,
+  // A status is always one line.
+  statusLine: `line of ${path.replaceAll('\n', ' ')}`,
   stanza: { object: of, start, length: 7 },
   xattrs: '',
   content,
