@@ -37,6 +37,12 @@ export type Damage = {
   readonly message: string;
 };
 
+/** A part of a snapshot's metadata that cannot be read, of the entry at `path` when that is known. */
+export function metadataDamage(snapshot: string, message: string, path?: BytePath): Damage {
+  const where = path === undefined ? {} : { path };
+  return { what: 'metadata', name: snapshot, snapshot, message, ...where };
+}
+
 /** How a file was stored; as the family's programs print it. */
 export type FileStatusWord = 'new' | 'old' | 'partial' | 'repack';
 

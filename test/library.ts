@@ -1,9 +1,12 @@
 /** `import ... from 'lbs'`: the built library does what the commands do, with events. */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import test from 'ava';
 import * as lbs from 'lbs';
 import { places, restored } from './helpers/places.ts';
+import { pseudoRandom } from './helpers/pseudo-random.ts';
 import { makeSmallTree } from './helpers/small-tree.ts';
 
 test('backup, list, ls, verify and restore work together and report events', async (t) => {
@@ -39,6 +42,24 @@ test('backup, list, ls, verify and restore work together and report events', asy
   t.is(back.files, made.files);
   const one = join(at.tree, 'letters', 'one');
   t.deepEqual(readFileSync(restored(at.target, one)), readFileSync(one));
+});
+
+test('a program that Node was given as text can use the threads of this one', async (t) => {
+  const at = places(t);
+  for (let n = 0; n < 2100; n++) writeFileSync(join(at.tree, `${n}`), pseudoRandom(`${n}`, 500));
+  writeFileSync(join(at.tree, 'large'), pseudoRandom('large', 13 * 1024 * 1024));
+  mkdirSync(at.target);
+  const program = `
+    import * as lbs from ${JSON.stringify(import.meta.resolve('lbs'))};
+    const { store, localdb, tree, target } = ${JSON.stringify(at)};
+    await lbs.backup({ store, localdb, paths: [lbs.bytePath(tree)] });
+    const { damage } = await lbs.verify({ store, depth: 'data' });
+    const { files } = await lbs.restore({ store, snapshot: 'latest', target });
+    console.log(damage.length, files);
+  `;
+  const args = ['--input-type=module', '--eval', program];
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  t.is(stdout, '0 2101\n');
 });
 
 test('an error has a code that programs can branch on', async (t) => {

@@ -10,10 +10,10 @@
  * It starts with its first task, keeps the process alive only while it has something to do, and
  * answers in any order. What it fails with is thrown by all calls from then on.
  */
-import { extname } from 'node:path';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { LbsError, messageOf } from '../errors.ts';
 import type { SegmentAnswer, SegmentTask } from '../segments/thread-file.ts';
+import { startThread } from '../std/start-thread.ts';
 import type { DigestAnswer, DigestTask } from './content-digests.ts';
 
 /** `number` tells tasks apart. */
@@ -66,12 +66,7 @@ export class SideThread {
   }
 
   #start(): Worker {
-    const file = `./side-worker${extname(import.meta.url)}`;
-    const worker = new Worker(new URL(file, import.meta.url), {
-      resourceLimits: LIMITS,
-      // Options of the program that this is part of may not be for threads, as --input-type.
-      execArgv: [],
-    });
+    const worker = startThread('side-worker', import.meta.url, { resourceLimits: LIMITS });
     worker.on('message', (reply: SideReply) => this.#take(reply));
     worker.on('error', (error) => this.#fail(error));
     worker.on('exit', (code) => this.#fail(new Error(`it ended with ${code}`)));

@@ -4,9 +4,10 @@
  *
  * Called by diff. Memory stays flat, however many differences there are.
  */
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import type { EntryType } from '../posix/file-status.ts';
 import { type BytePath, bytePath, nameOf } from '../std/byte-path.ts';
+import { openScratchDatabase } from '../std/scratch-database.ts';
 import { attributeLetters, type Facts, type Precision } from './facts.ts';
 import { pathKey } from './path-key.ts';
 
@@ -67,13 +68,8 @@ export class ChangeTable {
   readonly #statements;
 
   constructor() {
-    this.#db = new Database('');
-    this.#db.pragma('journal_mode = off');
-    this.#db.pragma('synchronous = off');
-    this.#db.pragma(`cache_size = -${CACHE_KIB}`);
-    this.#db.exec(SCHEMA);
+    this.#db = openScratchDatabase(SCHEMA, CACHE_KIB);
     this.#statements = prepare(this.#db);
-    this.#db.exec('begin');
   }
 
   /** Notes a difference; `facts` as the path is after, or was when it is gone. */

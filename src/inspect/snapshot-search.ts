@@ -9,6 +9,7 @@ import { EXIT, exitCodeOf, LbsError, messageOf } from '../errors.ts';
 import type { Entry } from '../format/entry.ts';
 import { type IncludeMemory, readMetadata } from '../metadata/metadata-log-reader.ts';
 import { MetadataObjects } from '../metadata/metadata-objects.ts';
+import { metadataDamage } from '../report.ts';
 import type { ReadOptions } from '../restore/restore-options.ts';
 import { normalisePath } from '../restore/select-paths.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
@@ -167,8 +168,7 @@ class SnapshotSearch {
   }
 
   #tell(snapshot: string, message: string, path: BytePath | undefined): void {
-    const place = path === undefined ? {} : { path };
-    const damage = { what: 'metadata' as const, name: snapshot, snapshot, message, ...place };
+    const damage = metadataDamage(snapshot, message, path);
     this.#options.report?.({ type: 'damage', damage });
   }
 

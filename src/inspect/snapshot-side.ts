@@ -9,7 +9,7 @@ import type { Entry } from '../format/entry.ts';
 import { type IncludeMemory, readMetadata } from '../metadata/metadata-log-reader.ts';
 import type { MetadataObjects } from '../metadata/metadata-objects.ts';
 import { normalisePath } from '../restore/select-paths.ts';
-import type { Report } from '../report.ts';
+import { metadataDamage, type Report } from '../report.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
 import type { OpenSnapshot } from '../snapshots/open-snapshot.ts';
 import { type BytePath, isWithin } from '../std/byte-path.ts';
@@ -98,9 +98,7 @@ export class SnapshotSide {
   #damaged(message: string, path: BytePath | undefined): void {
     if (this.#told.has(message)) return;
     this.#told.add(message);
-    const { name } = this;
-    const place = path === undefined ? {} : { path };
-    const damage = { what: 'metadata' as const, name, snapshot: name, message, ...place };
+    const damage = metadataDamage(this.name, message, path);
     this.#reading.report?.({ type: 'damage', damage });
   }
 }

@@ -5,14 +5,16 @@
  * that they were given in the order of their command line, and one path twice where two of them
  * overlapped. Those are put into a temporary database first; what is written later counts.
  */
-import Database from 'better-sqlite3';
 import type { Entry } from '../format/entry.ts';
 import { normalisePath } from '../restore/select-paths.ts';
 import { type BytePath, bytePath, comparePaths, showPath } from '../std/byte-path.ts';
+import { openScratchDatabase } from '../std/scratch-database.ts';
 import { type Facts, factsOf } from './facts.ts';
 import { pathKey } from './path-key.ts';
 
 const CACHE_KIB = 8 * 1024;
+const SCHEMA = `create table entries (key blob, path blob, facts text not null,
+  primary key (key, path)) without rowid`;
 
 /** One path and its state. */
 export type PathFacts = { readonly path: BytePath; readonly facts: Facts };
@@ -38,13 +40,8 @@ export async function* inOrder(log: AsyncIterable<Entry>): AsyncGenerator<PathFa
 
 /** The entries of any log, put into order. */
 export async function* sorted(log: AsyncIterable<Entry>): AsyncGenerator<PathFacts> {
-  const db = new Database('');
+  const db = openScratchDatabase(SCHEMA, CACHE_KIB);
   try {
-    db.pragma('journal_mode = off');
-    db.pragma('synchronous = off');
-    db.pragma(`cache_size = -${CACHE_KIB}`);
-    db.exec(`create table entries (key blob, path blob, facts text not null,
-      primary key (key, path)) without rowid; begin`);
     const add = db.prepare<[Buffer, Buffer, string]>(
       'insert or replace into entries values (?, ?, ?)',
     );

@@ -4,11 +4,12 @@
  * Filled by snapshot-search: a version is noted with the part of the metadata that it was read in, so
  * that a later snapshot with the same part is known to hold it without being read.
  */
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import type { Entry } from '../format/entry.ts';
 import type { EntryType, Timespec } from '../posix/file-status.ts';
 import { normalisePath } from '../restore/select-paths.ts';
 import { type BytePath, bytePath } from '../std/byte-path.ts';
+import { openScratchDatabase } from '../std/scratch-database.ts';
 import { pathKey } from './path-key.ts';
 
 const CACHE_KIB = 16 * 1024;
@@ -75,13 +76,8 @@ export class VersionTable {
   readonly #statements;
 
   constructor() {
-    this.#db = new Database('');
-    this.#db.pragma('journal_mode = off');
-    this.#db.pragma('synchronous = off');
-    this.#db.pragma(`cache_size = -${CACHE_KIB}`);
-    this.#db.exec(SCHEMA);
+    this.#db = openScratchDatabase(SCHEMA, CACHE_KIB);
     this.#statements = prepare(this.#db);
-    this.#db.exec('begin');
   }
 
   /** Notes that a snapshot holds an entry, which is in these parts of its metadata. */

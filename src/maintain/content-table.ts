@@ -4,8 +4,9 @@
  * are one content, checked once. Memory stays flat; nothing is left behind.
  */
 import { hash } from 'node:crypto';
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import type { ByteRange, Entry } from '../format/entry.ts';
+import { openScratchDatabase } from '../std/scratch-database.ts';
 
 const CACHE_KIB = 8 * 1024;
 const KEY_BYTES = 16;
@@ -75,13 +76,8 @@ export class ContentTable {
   #lost = 0;
 
   constructor() {
-    this.#db = new Database('');
-    this.#db.pragma('journal_mode = off');
-    this.#db.pragma('synchronous = off');
-    this.#db.pragma(`cache_size = -${CACHE_KIB}`);
-    this.#db.exec(SCHEMA);
+    this.#db = openScratchDatabase(SCHEMA, CACHE_KIB);
     this.#statements = prepare(this.#db);
-    this.#db.exec('begin');
   }
 
   has(key: Buffer): boolean {

@@ -2,26 +2,19 @@
  * Examines many files of the store on as many threads as are worth it: the main thread and a
  * helper take the next file whenever they are done with one. Called by verify-checksums.
  */
-import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { LbsError, messageOf } from '../errors.ts';
+import { HELPER_THREAD, helperCount } from '../restore/segment-helpers.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
+import { startThread } from '../std/start-thread.ts';
 import type { OpenFile } from '../stores/store.ts';
 import { type Examined, type ExamineOrder, examineFile } from './examine-file.ts';
 import type { HelperMessage, HelperSetup } from './examine-helper.ts';
 
-/** A helper takes 19 MB before it does anything, so there is one, where there is a processor for it. */
-const HELPERS_MAX = 1;
 /** Below, a helper would take longer to start than it saves. */
 const HELPED_BYTES_MIN = 12 * 1024 * 1024;
 /** Files sent to a helper: one that it works on, and one that it need not wait for then. */
 const SENT_MAX = 2;
-/** What is young in it dies young. */
-const YOUNG_MB = 3;
-
-// Tests run the sources, everybody else what was compiled from them.
-const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-const ENTRY = new URL(`./examine-helper.${EXTENSION}`, import.meta.url);
 
 /** A file to be examined, which is opened when its turn comes. */
 export type FileToExamine = Omit<ExamineOrder, 'fd'>;
@@ -41,10 +34,9 @@ class Helper {
   #died: { error: unknown } | undefined;
 
   constructor(setup: HelperSetup) {
-    this.#worker = new Worker(ENTRY, {
+    this.#worker = startThread('examine-helper', import.meta.url, {
+      ...HELPER_THREAD,
       workerData: setup,
-      name: 'lbs-helper',
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     });
     this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
     this.#worker.on('message', (examined: Examined) => this.#waiting.shift()?.resolve(examined));
@@ -90,9 +82,8 @@ export async function examineFiles(
     }
   };
   const bytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  const helperCount = bytes < HELPED_BYTES_MIN ? 0 : availableParallelism() - 1;
   const helpers = Array.from(
-    { length: Math.min(helperCount, HELPERS_MAX) },
+    { length: bytes < HELPED_BYTES_MIN ? 0 : helperCount() },
     () => new Helper({ unfilters }),
   );
   const closeHelpers = () => Promise.all(helpers.map((helper) => helper.close()));

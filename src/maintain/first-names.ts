@@ -2,9 +2,11 @@
  * The first name of each hard-linked thing, until all its names were met. A temporary database
  * without a name, as the plans of restore and verify are: memory stays flat however many there are.
  */
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
+import { openScratchDatabase } from '../std/scratch-database.ts';
 
 const CACHE_KIB = 4 * 1024;
+const SCHEMA = 'create table names (thing text primary key, path blob, left) without rowid';
 
 type Row = { readonly path: Buffer; readonly left: number };
 
@@ -15,18 +17,12 @@ export class FirstNames {
   readonly #remove;
 
   constructor() {
-    this.#db = new Database('');
-    this.#db.pragma('journal_mode = off');
-    this.#db.pragma('synchronous = off');
-    this.#db.pragma(`cache_size = -${CACHE_KIB}`);
-    this.#db.exec('create table names (thing text primary key, path blob, left) without rowid');
+    this.#db = openScratchDatabase(SCHEMA, CACHE_KIB);
     this.#get = this.#db.prepare<[string], Row>('select path, left from names where thing = ?');
     this.#put = this.#db.prepare<[string, Buffer, number]>(
       'insert or replace into names values (?, ?, ?)',
     );
     this.#remove = this.#db.prepare<[string]>('delete from names where thing = ?');
-    // Never committed: nobody else will read it.
-    this.#db.exec('begin');
   }
 
   /** Remembers the first of `links` names of `thing`. */

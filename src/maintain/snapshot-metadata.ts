@@ -8,6 +8,7 @@ import { LbsError } from '../errors.ts';
 import type { Descriptor } from '../format/descriptor.ts';
 import type { Entry } from '../format/entry.ts';
 import { readMetadata, type ReadMetadataOptions } from '../metadata/metadata-log-reader.ts';
+import { metadataDamage } from '../report.ts';
 import type { ReadOptions } from '../restore/restore-options.ts';
 import { pathsToFind } from '../restore/select-paths.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
@@ -72,9 +73,7 @@ export class SnapshotMetadata {
       only: this.isForeign ? undefined : pathsToFind(paths),
       onDamage: (message, { path }) => {
         this.#isDamaged = true;
-        const where = path === undefined ? {} : { path };
-        const damage = { what: 'metadata', name, snapshot: name, message, ...where } as const;
-        report?.({ type: 'damage', damage });
+        report?.({ type: 'damage', damage: metadataDamage(name, message, path) });
       },
     });
   }

@@ -25,6 +25,7 @@ import type { Descriptor } from '../format/descriptor.ts';
 import { type Entry, referencesOf } from '../format/entry.ts';
 import { formatObjectName, type ObjectReference, type Reference } from '../format/reference.ts';
 import { isDamage } from '../metadata/metadata-objects.ts';
+import { metadataDamage } from '../report.ts';
 import { ContentPlan } from '../restore/content-plan.ts';
 import type { SegmentReading } from '../restore/content-handler.ts';
 import { deliverContents } from '../restore/deliver-contents.ts';
@@ -100,13 +101,8 @@ export class ContentsVerifier {
       },
       damage: (message, { after, path }) => {
         const place = after === undefined ? 'at the start' : `after ${showPath(after)}`;
-        damage.add({
-          what: 'metadata',
-          name: snapshot,
-          snapshot,
-          message: path === undefined ? `${message} (${place})` : message,
-          ...(path === undefined ? {} : { path }),
-        });
+        const where = path === undefined ? ` (${place})` : '';
+        damage.add(metadataDamage(snapshot, message + where, path));
       },
     });
   }
@@ -220,7 +216,7 @@ export class ContentsVerifier {
 
   /** Reads all segments of the plan, if there are any. @throws {LbsError} filter-missing, interrupted */
   async checkContents(): Promise<void> {
-    const { source, signal, depth, progress } = this.#run;
+    const { source, signal, depth, progress, facts } = this.#run;
     const { segments } = this.#plan;
     if (segments.length === 0) return;
     const sizes = segments.map((segment) => source.fileOf(segment)?.sizeBytes ?? 0);
@@ -240,7 +236,8 @@ export class ContentsVerifier {
     };
     await deliverContents(this.#plan, source, handler, {
       signal,
-      readsWhole: depth !== 'checksums',
+      // What was examined was read to its end then.
+      readsWhole: (segment) => depth !== 'checksums' && !facts.has(segment),
       duty: { kind: 'check' },
     });
     check.finish();

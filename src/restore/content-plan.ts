@@ -5,9 +5,10 @@
  * segment once. It is a temporary database without a name: memory stays flat for millions of
  * files, and nothing is left behind however the process ends.
  */
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import type { ByteRange } from '../format/entry.ts';
 import type { Reference } from '../format/reference.ts';
+import { openScratchDatabase } from '../std/scratch-database.ts';
 import { layoutOf, type PlacedReference } from './file-layout.ts';
 
 const CACHE_KIB = 4 * 1024;
@@ -66,11 +67,7 @@ export class ContentPlan {
   #pieces = 0;
 
   constructor() {
-    this.#db = new Database('');
-    this.#db.pragma('journal_mode = off');
-    this.#db.pragma('synchronous = off');
-    this.#db.pragma(`cache_size = -${CACHE_KIB}`);
-    this.#db.exec(SCHEMA);
+    this.#db = openScratchDatabase(SCHEMA, CACHE_KIB);
     this.#add = this.#db.prepare<PieceRow>(
       'insert or ignore into pieces values (?, ?, ?, ?, ?, ?, ?, ?)',
     );
@@ -82,8 +79,6 @@ export class ContentPlan {
     this.#ofObject = this.#db.prepare<[number, number], Piece>(
       `${columns} where segment = ? and object = ? order by file, offset`,
     );
-    // One transaction for good: it is never committed, since nobody else will read it.
-    this.#db.exec('begin');
   }
 
   /**

@@ -17,8 +17,8 @@ import { helperCount } from './segment-helpers.ts';
 
 export type DeliverOptions = {
   readonly signal?: AbortSignal | undefined;
-  /** Read every segment to its end, even where nothing more is needed (verify). */
-  readonly readsWhole?: boolean;
+  /** True for a segment that is read to its end, even where nothing more is needed (verify). */
+  readonly readsWhole?: (segment: string) => boolean;
   /** What helper threads may do; without it there are none. */
   readonly duty?: HelperDuty | undefined;
   /** Helpers are started for no fewer pieces or bytes than these. */
@@ -59,7 +59,7 @@ async function deliverAlone(
       ahead = next === undefined ? undefined : source.start(next, options.signal);
       try {
         const delivery = new SegmentDelivery(plan, segment, handler);
-        const reading = await delivery.run(current, options.readsWhole === true);
+        const reading = await delivery.run(current, options.readsWhole?.(segment) ?? false);
         await handler.segmentDone?.(reading);
       } finally {
         await current.close();

@@ -27,7 +27,7 @@ export type HelpedDelivery = {
   readonly options: {
     readonly duty: HelperDuty;
     readonly signal?: AbortSignal | undefined;
-    readonly readsWhole?: boolean;
+    readonly readsWhole?: (segment: string) => boolean;
   };
 };
 
@@ -106,7 +106,7 @@ class HelpedRun {
     };
     try {
       const delivery = new SegmentDelivery(plan, own.segment, handler, order);
-      return await delivery.run(started, options.readsWhole === true);
+      return await delivery.run(started, options.readsWhole?.(own.segment) ?? false);
     } finally {
       await started.close();
     }
@@ -158,7 +158,7 @@ function begin({ plan, source, handler, options }: HelpedDelivery, segment: stri
   }
   const { file, name: fileName } = opened;
   const tasks = pieces.map((piece) => handler.taskFor?.(piece.file, piece.offset, piece.length));
-  const { readsWhole = false } = options;
+  const readsWhole = options.readsWhole?.(segment) ?? false;
   const { fd, sizeBytes } = file;
   const job = { segment, fileName, fd, sizeBytes, readsWhole, pieces: packPieces(pieces, tasks) };
   const begun = new HelpedSegment(segment, job, file);

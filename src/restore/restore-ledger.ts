@@ -7,9 +7,10 @@
  *
  * An entry's id is also its file id in the content plan. Ids follow the order of the metadata.
  */
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import type { ByteRange, Entry } from '../format/entry.ts';
 import { type EntryType } from '../posix/file-status.ts';
+import { openScratchDatabase } from '../std/scratch-database.ts';
 import { decodeRecord, encodeRecord } from './ledger-record.ts';
 import { RecordFile } from './record-file.ts';
 import type { Role } from './select-paths.ts';
@@ -61,11 +62,8 @@ export type LedgerEntry = {
 
 export type NewLedgerEntry = Omit<LedgerEntry, 'id'>;
 
+const CACHE_KIB = 4 * 1024;
 const SCHEMA = `
-  pragma journal_mode = off;
-  pragma synchronous = off;
-  pragma temp_store = file;
-  pragma cache_size = -4096;
   create table directories (path blob not null, id integer not null);
   -- The first entry of each hard-link group.
   create table groups (key text primary key, id integer not null) without rowid;
@@ -90,8 +88,7 @@ export class RestoreLedger {
   readonly #addGroup;
 
   constructor() {
-    this.#db = new Database('');
-    this.#db.exec(SCHEMA);
+    this.#db = openScratchDatabase(SCHEMA, CACHE_KIB);
     this.#addDirectory = this.#db.prepare<[Buffer, number]>(
       'insert into directories values (?, ?)',
     );
@@ -99,8 +96,6 @@ export class RestoreLedger {
       .prepare<[string], number>('select id from groups where key = ?')
       .pluck();
     this.#addGroup = this.#db.prepare<[string, number]>('insert into groups values (?, ?)');
-    // One transaction for good: nobody else will read this, and each commit has its price.
-    this.#db.exec('begin');
   }
 
   /** The id that `add` will give out next. */

@@ -4,7 +4,7 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { LbsError } from '../errors.ts';
-import type { Report, RestoreWarning } from '../report.ts';
+import { metadataDamage, type Report, type RestoreWarning } from '../report.ts';
 import { type BytePath, TOP, bytePath, showPath } from '../std/byte-path.ts';
 
 /** Longest stretch of synchronous work: after it signals and timers get their turn. */
@@ -55,8 +55,7 @@ export class RestoreTally {
   /** A part of the metadata is damaged: which entries it held is not known. */
   metadataDamage(message: string): void {
     this.damaged++;
-    const damage = { name: this.#snapshot, snapshot: this.#snapshot, message };
-    this.#report({ type: 'damage', damage: { what: 'metadata', ...damage } });
+    this.#report({ type: 'damage', damage: metadataDamage(this.#snapshot, message) });
   }
 
   note(message: string): void {

@@ -8,14 +8,19 @@
  * (`UNTAKEN_MAX`) until their turn comes.
  */
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { LbsError } from '../errors.ts';
+import { startThread } from '../std/start-thread.ts';
 import type { OpenFile } from '../stores/store.ts';
 import type { HelperNews, HelperOrder, HelperSetup, SegmentJob } from './helper-messages.ts';
 
 /** Beside the main thread. Each takes 19 MB before it does anything. */
 const HELPERS_MAX = 1;
-const YOUNG_MB = 3;
+/** How one is started, here and by others. What is young in it dies young. */
+export const HELPER_THREAD = {
+  name: 'lbs-helper',
+  resourceLimits: { maxYoungGenerationSizeMb: 3 },
+} as const;
 /** Jobs that a helper has at once. */
 const JOBS_MAX = 2;
 /** Segments begun and not used yet. */
@@ -25,10 +30,6 @@ const BEGUN_MAX = 7;
 export function helperCount(): number {
   return Math.min(availableParallelism() - 1, HELPERS_MAX);
 }
-
-// Tests run the sources, everybody else what was compiled from them.
-const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-const ENTRY = new URL(`./segment-helper.${EXTENSION}`, import.meta.url);
 
 /** A segment that a helper works on, or has done; or (without a job) one for the main thread. */
 export class BegunSegment {
@@ -89,11 +90,9 @@ class Helper {
   #died: { error: unknown } | undefined;
 
   constructor(setup: HelperSetup, onEnd: () => void) {
-    this.#worker = new Worker(ENTRY, {
+    this.#worker = startThread('segment-helper', import.meta.url, {
+      ...HELPER_THREAD,
       workerData: setup,
-      name: 'lbs-helper',
-      // What is young here dies young.
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     });
     this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
     this.#worker.on('message', (news: HelperNews) => {

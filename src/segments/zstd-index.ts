@@ -42,8 +42,14 @@ function readFully(fd: number, bytes: Buffer, at: number): number {
   return filled;
 }
 
-/** A view of the file for looking at a few bytes here and there, forwards only. */
-class ForwardView {
+/** Something to look at a few bytes of. */
+type View = {
+  /** `bytes` bytes from `at` on, fewer at the end of the file; valid until the next call. */
+  look(at: number, bytes: number): Buffer;
+};
+
+/** A view of a file, forwards only. */
+class ForwardView implements View {
   readonly #fd: number;
   readonly #buffer: Buffer;
   #start = 0;
@@ -54,7 +60,6 @@ class ForwardView {
     this.#buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, sizeBytes));
   }
 
-  /** `bytes` bytes from `at` on, fewer at the end of the file; valid until the next call. */
   look(at: number, bytes: number): Buffer {
     if (at + bytes > this.#start + this.#filled) {
       this.#start = at;
@@ -70,10 +75,7 @@ class ForwardView {
 }
 
 /** Bytes of the frame at `at`, and of its content. @throws {LbsError} segment-corrupt */
-function frameAt(
-  view: ForwardView,
-  at: number,
-): { bytes: number; contentBytes: number | undefined } {
+function frameAt(view: View, at: number): { bytes: number; contentBytes: number | undefined } {
   const start = view.look(at, HEADER_BYTES_MAX);
   const skippable = skippableBytes(start);
   if (skippable > 0) return { bytes: skippable, contentBytes: 0 };
@@ -92,23 +94,27 @@ function frameAt(
  * @throws {LbsError} segment-corrupt
  */
 export function indexZstdFrames(file: OpenFile): IndexedFrame[] | undefined {
-  const frames: IndexedFrame[] = [];
   const view = new ForwardView(file);
   try {
-    let contentAt = 0;
-    for (let at = 0; at < file.sizeBytes;) {
-      const { bytes, contentBytes } = frameAt(view, at);
-      if (contentBytes === undefined || Math.max(bytes, contentBytes) > FRAME_BYTES_MAX) {
-        return undefined;
-      }
-      if (contentBytes > 0) frames.push({ at, bytes, contentAt, contentBytes });
-      at += bytes;
-      contentAt += contentBytes;
-    }
-    return frames;
+    return framesIn(view, file.sizeBytes);
   } finally {
     view.close();
   }
+}
+
+function framesIn(view: View, sizeBytes: number): IndexedFrame[] | undefined {
+  const frames: IndexedFrame[] = [];
+  let contentAt = 0;
+  for (let at = 0; at < sizeBytes;) {
+    const { bytes, contentBytes } = frameAt(view, at);
+    if (contentBytes === undefined || Math.max(bytes, contentBytes) > FRAME_BYTES_MAX) {
+      return undefined;
+    }
+    if (contentBytes > 0) frames.push({ at, bytes, contentAt, contentBytes });
+    at += bytes;
+    contentAt += contentBytes;
+  }
+  return frames;
 }
 
 /** What `frame` of `file` holds. @throws when it is damaged */
@@ -132,14 +138,17 @@ export async function readZstdFrame(file: OpenFile, frame: IndexedFrame): Promis
  */
 export function readSmallZstd(file: OpenFile, contentBytesMax: number): Buffer | undefined {
   try {
-    const frames = indexZstdFrames(file) ?? [];
+    const whole = Buffer.allocUnsafe(file.sizeBytes);
+    if (readFully(file.fd, whole, 0) < whole.length) return undefined;
+    const view = { look: (at: number, bytes: number) => whole.subarray(at, at + bytes) };
+    const frames = framesIn(view, whole.length) ?? [];
     const last = frames.at(-1);
     if (last === undefined || last.contentAt + last.contentBytes > contentBytesMax)
       return undefined;
     const content = Buffer.allocUnsafe(last.contentAt + last.contentBytes);
     for (const frame of frames) {
-      const bytes = Buffer.allocUnsafe(frame.bytes);
-      if (readFully(file.fd, bytes, frame.at) < frame.bytes) return undefined;
+      const bytes = whole.subarray(frame.at, frame.at + frame.bytes);
+      if (bytes.length < frame.bytes) return undefined;
       const part = zstdDecompressSync(bytes, { maxOutputLength: frame.contentBytes });
       if (part.length !== frame.contentBytes) return undefined;
       part.copy(content, frame.contentAt);
