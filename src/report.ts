@@ -66,8 +66,12 @@ export type ReportEvent =
       readonly known: boolean;
       readonly sizeBytes: number;
     }
-  /** One entry was put in place (restore). */
+  /** One entry was put in place (restore), or would be (a dry run). */
   | { readonly type: 'restored'; readonly path: BytePath; readonly sizeBytes: number }
+  /** One entry was deleted, or moved to the undo directory (restore). */
+  | { readonly type: 'deleted'; readonly path: BytePath }
+  /** A file of the store that a dry run would read (restore). */
+  | { readonly type: 'to-fetch'; readonly file: string; readonly sizeBytes: number }
   | { readonly type: 'progress'; readonly progress: Progress }
   /** A remark that needs no action and does not change the exit code. */
   | { readonly type: 'note'; readonly message: string };

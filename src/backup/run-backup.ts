@@ -280,6 +280,7 @@ class Run {
       producer: `lbs ${VERSION}`,
       root,
       host: hostname(),
+      top: this.#plan.named.top,
       counts: {
         entries: counts.entries,
         files: counts.files,

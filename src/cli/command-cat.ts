@@ -1,10 +1,18 @@
 /** `lbs cat`: the content of files of a snapshot to standard output. */
 import { EXIT, LbsError } from '../errors.ts';
+import type { CatOptions } from '../maintain/cat.ts';
 import { ByteOutput } from './byte-output.ts';
 import type { CommandInput } from './command.ts';
 import { openReport } from './open-report.ts';
 import { CAT } from './options-inside.ts';
 import { readOptionsOf } from './store-flags.ts';
+
+/** Writes contents to standard output; the exit code. @throws {LbsError} as `cat` */
+export async function catToOutput(options: Omit<CatOptions, 'write'>): Promise<number> {
+  const { cat } = await import('../maintain/cat.ts');
+  const { write } = new ByteOutput(process.stdout, process.stdout.fd);
+  return (await cat({ ...options, write })) ? EXIT.damaged : EXIT.done;
+}
 
 /** Writes contents; 4 when one of them cannot be had as it was. */
 export async function runCat(input: CommandInput): Promise<number> {
@@ -18,10 +26,7 @@ export async function runCat(input: CommandInput): Promise<number> {
       const missing = snapshot ? 'no path given' : 'no snapshot given';
       throw new LbsError('usage', missing, { hint: `usage: lbs cat ${CAT.usage.join('')}` });
     }
-    const { cat } = await import('../maintain/cat.ts');
-    const { write } = new ByteOutput(process.stdout, process.stdout.fd);
-    const isDamaged = await cat({ ...reading, snapshot, paths, write, report: report.report });
-    return isDamaged ? EXIT.damaged : EXIT.done;
+    return await catToOutput({ ...reading, snapshot, paths, report: report.report });
   } finally {
     report.close();
   }

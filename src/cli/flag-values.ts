@@ -66,6 +66,11 @@ export class FlagValues {
     return [...(this.#config.get(name) ?? []), ...(this.#given.get(name) ?? [])];
   }
 
+  /** The values of a repeatable option that stand on the command line, as bytes. */
+  given(name: string): readonly Buffer[] {
+    return this.#given.get(name) ?? [];
+  }
+
   /** All values of a repeatable option, as text. @throws {LbsError} usage */
   texts(name: string): string[] {
     return this.list(name).map((value) => asText(`--${name}`, value));

@@ -54,7 +54,9 @@ export function commandHelp(command: CommandSpec): string {
     options.some((option) => option.repeatable === true),
   );
   const lines = [
-    ...usage.flatMap((words, at) => wrap(`${at === 0 ? 'Usage:' : '      '} ${words}`, 9, 0)),
+    ...usage.flatMap((words, at) =>
+      wrap(at === 0 ? `Usage: ${words}` : words, 9, at === 0 ? 0 : 7),
+    ),
     '',
     ...wrap(command.summary, 0),
     ...command.details.flatMap((text) => ['', ...wrap(text, 0)]),

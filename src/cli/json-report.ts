@@ -82,6 +82,12 @@ export class JsonReport implements CommandReport {
       case 'restored':
         this.#verbose('restored', event.path, { size: event.sizeBytes });
         break;
+      case 'deleted':
+        this.#verbose('deleted', event.path, {});
+        break;
+      case 'to-fetch':
+        this.#verbose('to_fetch', Buffer.from(event.file), { size: event.sizeBytes });
+        break;
       case 'progress':
         this.#status(event.progress);
         break;
@@ -123,13 +129,19 @@ export class JsonReport implements CommandReport {
     this.#line('summary', {
       seconds_elapsed: Math.floor(summary.durationS),
       total_files: summary.files,
-      files_restored: summary.files - summary.filesUnchanged,
+      files_restored: summary.filesRestored,
       files_skipped: summary.filesUnchanged,
+      files_deleted: summary.deleted,
+      kept: summary.kept,
       bytes_restored: summary.bytesWritten,
       total_duration: summary.durationS,
       snapshot_id: summary.snapshot,
+      target: summary.target,
       entries: summary.entries,
       segments_read: summary.segmentsRead,
+      dry_run: summary.dryRun,
+      ...(summary.bytesToFetch !== undefined && { bytes_to_fetch: summary.bytesToFetch }),
+      changed: summary.changed,
       warnings: summary.warnings,
       damaged: summary.damaged,
     });

@@ -39,5 +39,6 @@ export function openReport(
     },
   };
   const progress = hasProgress ? new ProgressLine(terminal) : undefined;
-  return new TextReport({ command, out, err, verbosity, progress });
+  const isDryRun = flags.isOn('dry-run');
+  return new TextReport({ command, out, err, verbosity, isDryRun, progress });
 }

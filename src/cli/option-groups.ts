@@ -114,6 +114,20 @@ export const WHAT_TO_READ: OptionGroup = {
   ],
 };
 
+/** Rules of a backup and of a restore. */
+export const EXCLUDE: OptionSpec = {
+  name: 'exclude',
+  value: 'PATTERN',
+  repeatable: true,
+  help: 'leave out a path with all below it, or whatever matches a pattern with wildcards',
+};
+export const INCLUDE: OptionSpec = {
+  name: 'include',
+  value: 'PATTERN',
+  repeatable: true,
+  help: 'bring back something that an --exclude left out',
+};
+
 export const SNAPSHOT_WORDS =
   'SNAPSHOT is a name as "lbs list" prints it, the beginning of one, "latest", "latest~N" for the Nth before that, or "before:DATE" for the last one older than DATE (2026-11-01 or 2026-11-01T12:30, in local time).';
 

@@ -5,9 +5,10 @@
  */
 import {
   type CommandSpec,
-  DAMAGED,
   DONE,
+  EXCLUDE,
   FAILED,
+  INCLUDE,
   INTERRUPTED,
   LOCKED,
   MISSING,
@@ -23,6 +24,8 @@ import {
 } from './option-groups.ts';
 import { CAT, DUMP, LS, STANZA } from './options-inside.ts';
 import { COMPARE, DIFF, FIND, HISTORY } from './options-inspect.ts';
+
+import { RESTORE } from './options-restore.ts';
 
 export type { CommandName, CommandSpec, OptionGroup, OptionSpec } from './option-groups.ts';
 
@@ -53,18 +56,8 @@ export const BACKUP: CommandSpec = {
     {
       title: 'What',
       options: [
-        {
-          name: 'exclude',
-          value: 'PATTERN',
-          repeatable: true,
-          help: 'leave out a path with all below it, or whatever matches a pattern with wildcards',
-        },
-        {
-          name: 'include',
-          value: 'PATTERN',
-          repeatable: true,
-          help: 'bring back something that an --exclude left out',
-        },
+        EXCLUDE,
+        INCLUDE,
         {
           name: 'exclude-if-present',
           value: 'NAME',
@@ -160,35 +153,6 @@ export const BACKUP: CommandSpec = {
     INTERRUPTED,
   ],
   example: ['lbs --dest=/mnt/backup --exclude=/home/ann/tmp /home /etc'],
-};
-
-export const RESTORE: CommandSpec = {
-  name: 'restore',
-  usage: ['--store=STORE [OPTION...] SNAPSHOT TARGET [PATH...]'],
-  summary: 'Puts a snapshot, or parts of it, back into a directory.',
-  details: [
-    SNAPSHOT_WORDS,
-    'TARGET is made when only its parent exists. What is already there as recorded is left alone, other files of the same names are replaced. PATHs are as "lbs ls" shows them.',
-  ],
-  groups: [
-    WHAT_TO_READ,
-    {
-      title: 'How',
-      options: [{ name: 'numeric-owner', help: 'set owners and groups by number, not by name' }],
-    },
-    WHAT_IS_SAID,
-  ],
-  exits: [
-    DONE,
-    FAILED,
-    MISUSED,
-    [3, 'restored, but some attributes or entries could not be put back; each was named'],
-    DAMAGED,
-    MISSING,
-    UNSIGNED,
-    INTERRUPTED,
-  ],
-  example: ['lbs restore --store=/mnt/backup latest /tmp/back home/ann/letters'],
 };
 
 export const VERIFY: CommandSpec = {

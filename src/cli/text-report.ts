@@ -42,6 +42,7 @@ export class TextReport implements CommandReport {
   readonly #out: Output;
   readonly #err: Output;
   readonly #verbosity: Verbosity;
+  readonly #isDryRun: boolean;
   readonly #progress: ProgressLine | undefined;
   readonly #held = new Map<string, Kind>();
 
@@ -50,12 +51,14 @@ export class TextReport implements CommandReport {
     out: Output;
     err: Output;
     verbosity: Verbosity;
+    isDryRun: boolean;
     progress: ProgressLine | undefined;
   }) {
     this.#command = options.command;
     this.#out = options.out;
     this.#err = options.err;
     this.#verbosity = options.verbosity;
+    this.#isDryRun = options.isDryRun;
     this.#progress = options.progress;
   }
 
@@ -72,6 +75,17 @@ export class TextReport implements CommandReport {
         break;
       case 'restored':
         if (this.#verbosity === 'verbose') this.#say(showPath(event.path));
+        break;
+      case 'deleted':
+        // What a dry run says would go is what it was asked for.
+        if (this.#verbosity === 'verbose' || this.#isDryRun) {
+          this.#say(`${showPath(event.path)} [deleted]`);
+        }
+        break;
+      case 'to-fetch':
+        if (this.#verbosity === 'verbose') {
+          this.#say(`${showText(event.file)} [to fetch, ${humanSize(event.sizeBytes)}]`);
+        }
         break;
       case 'progress':
         this.#progress?.update(event.progress);
@@ -115,20 +129,10 @@ export class TextReport implements CommandReport {
 
   restoreDone(summary: RestoreSummary): void {
     this.close();
-    if (this.#verbosity !== 'quiet') {
-      const written = summary.files - summary.filesUnchanged;
-      this.#table([
-        ['Snapshot', summary.snapshot],
-        [
-          'Files',
-          `${humanCount(written)} written, ${humanCount(summary.filesUnchanged)} already as recorded; ${counted(summary.entries, 'entry', 'entries')} in all`,
-        ],
-        [
-          'Written',
-          `${humanSize(summary.bytesWritten)} from ${counted(summary.segmentsRead, 'segment')}`,
-        ],
-        ['Time', humanDuration(summary.durationS)],
-      ]);
+    // Nothing was to be done: nothing is to be said.
+    const isQuiet = !summary.changed && !summary.dryRun && summary.warnings + summary.damaged === 0;
+    if (this.#verbosity === 'verbose' || (this.#verbosity === 'normal' && !isQuiet)) {
+      this.#table(restoreRows(summary));
     }
     const code = summary.damaged > 0 ? 4 : 3;
     if (summary.warnings > 0) {
@@ -218,4 +222,30 @@ export class TextReport implements CommandReport {
     const width = Math.max(...rows.map(([name]) => name.length)) + 1;
     for (const [name, value] of rows) this.#say(`${`${name}:`.padEnd(width)} ${value}`);
   }
+}
+
+function restoreRows(summary: RestoreSummary): (readonly [string, string])[] {
+  const { filesRestored, filesUnchanged, kept, deleted, dryRun, bytesToFetch = 0 } = summary;
+  const parts = [
+    `${humanCount(filesRestored)} ${dryRun ? 'to write' : 'written'}`,
+    `${humanCount(filesUnchanged)} already as recorded`,
+    ...(kept > 0 ? [`${humanCount(kept)} kept as in the target`] : []),
+  ];
+  const segments = counted(summary.segmentsRead, 'segment');
+  return [
+    ['Snapshot', summary.snapshot],
+    ['Target', showText(summary.target)],
+    ...(dryRun ? [['Dry run', 'nothing was written'] as const] : []),
+    ['Files', `${parts.join(', ')}; ${counted(summary.entries, 'entry', 'entries')} in all`],
+    ...(deleted > 0
+      ? [[dryRun ? 'To delete' : 'Deleted', counted(deleted, 'entry', 'entries')] as const]
+      : []),
+    ...(dryRun
+      ? [
+          ['To write', humanSize(summary.bytesWritten)] as const,
+          ['To fetch', `at most ${humanSize(bytesToFetch)} in ${segments}`] as const,
+        ]
+      : [['Written', `${humanSize(summary.bytesWritten)} from ${segments}`] as const]),
+    ['Time', humanDuration(summary.durationS)],
+  ];
 }

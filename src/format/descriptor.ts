@@ -3,7 +3,7 @@
  *
  * Keys of the family, in order: Format Producer Date Scheme Root Checksums ... Segments. We add,
  * before Segments: `Checksums_sha256` (of the .sha256sums file, so that a signature covers every
- * byte of the snapshot with SHA-256), `Host`, `Entries`, `Files`, `Bytes`, `Stored`, `Warnings`.
+ * byte of the snapshot with SHA-256), `Host`, `Top`, `Entries`, `Files`, `Bytes`, `Stored`, `Warnings`.
  * Format: lbs-format(5), "DESCRIPTOR".
  */
 import { LbsError } from '../errors.ts';
@@ -11,6 +11,7 @@ import { parseReference, type ObjectReference, type SliceDialect } from './refer
 import { formatDate, parseDate } from './timestamp.ts';
 import { isSegmentName } from './snapshot-name.ts';
 import { StanzaParser } from './stanza.ts';
+import { uriEscape, uriUnescape } from './uri-escape.ts';
 
 export type SnapshotCounts = {
   /** Entries of every type. */
@@ -43,6 +44,8 @@ export type Descriptor = {
   /** `sha224=..` of the .meta file of Cumulus 0.11, as stored. */
   readonly segmentMetadata: string | undefined;
   readonly host: string | undefined;
+  /** Absolute path of the directory that the snapshot's `.` was. */
+  readonly top: Buffer | undefined;
   readonly counts: SnapshotCounts | undefined;
   /** Names of the segments this snapshot needs. */
   readonly segments: readonly string[];
@@ -58,9 +61,12 @@ export type NewDescriptor = {
   readonly checksums: string;
   readonly checksumsSha256: string;
   readonly host: string;
+  readonly top: Buffer;
   readonly counts: SnapshotCounts;
   readonly segments: readonly string[];
 };
+
+const SLASH = 0x2f;
 
 /** Newest format that we read; a later one may mean something else by the same words. */
 const NEWEST_KNOWN = [0, 11];
@@ -77,6 +83,7 @@ export function formatDescriptor(descriptor: NewDescriptor): string {
     `Checksums: ${descriptor.checksums}`,
     `Checksums_sha256: ${descriptor.checksumsSha256}`,
     `Host: ${descriptor.host}`,
+    `Top: ${uriEscape(descriptor.top)}`,
     `Entries: ${counts.entries}`,
     `Files: ${counts.files}`,
     `Bytes: ${counts.bytes}`,
@@ -106,6 +113,12 @@ function countsOf(fields: ReadonlyMap<string, string>): SnapshotCounts | undefin
   const bytes = read('Bytes');
   if (entries === undefined || files === undefined || bytes === undefined) return undefined;
   return { entries, files, bytes, stored: read('Stored') ?? 0, warnings: read('Warnings') ?? 0 };
+}
+
+/** Only an absolute path says anything. */
+function topOf(text: string | undefined): Buffer | undefined {
+  const top = text === undefined ? undefined : uriUnescape(text);
+  return top?.[0] === SLASH ? top : undefined;
 }
 
 const CLEARSIGN_BEGIN = '-----BEGIN PGP SIGNED MESSAGE-----';
@@ -171,6 +184,7 @@ export function parseDescriptor(text: string): Descriptor {
     checksumsSha256: fields.get('Checksums_sha256'),
     segmentMetadata: fields.get('Segment-metadata'),
     host: fields.get('Host'),
+    top: topOf(fields.get('Top')),
     counts: countsOf(fields),
     segments: [...needed].sort(),
     fields,

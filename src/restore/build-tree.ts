@@ -35,7 +35,9 @@ async function build(stages: RestoreStages, entry: LedgerEntry): Promise<State> 
       await buildFile(stages, entry, warn);
       return STATE.done;
     }
-    if (makeEntry(maker, entry, warn)) tally.restored(entry.path, 0);
+    const outcome = makeEntry(maker, entry, warn);
+    if (outcome === 'made') tally.restored(entry.path, 0);
+    else if (outcome === 'corrected') tally.corrected();
     return STATE.done;
   } catch (error) {
     if (error instanceof WrongContent) {
@@ -74,7 +76,7 @@ function correctFile({ maker, tally }: RestoreStages, entry: LedgerEntry, warn: 
       // With several names it was compared before, and is as recorded already.
       const isOurs = status.links === 1;
       if (isOurs && maker.attributes.correct(place, entry.wish, status, warn)) {
-        tally.restored(entry.path, 0);
+        tally.fileRestored(entry.path, 0);
       } else tally.filesUnchanged++;
     } finally {
       close(fd);
@@ -103,5 +105,5 @@ async function buildFile(
     tally.fileSeen(entry.sizeBytes);
   }
   file.place(warn);
-  tally.restored(entry.path, entry.sizeBytes);
+  tally.fileRestored(entry.path, entry.sizeBytes);
 }

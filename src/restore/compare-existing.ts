@@ -7,10 +7,11 @@
 import { createHash, hash } from 'node:crypto';
 import { readSync } from 'node:fs';
 import { parseChecksum } from '../format/checksum.ts';
-import { type FileStatus, statusOf } from '../posix/file-status.ts';
+import { type FileStatus, statusOf, toNs } from '../posix/file-status.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
 import type { NewLedgerEntry } from './restore-ledger.ts';
+import type { Overwrite } from './restore-options.ts';
 import type { RestoreTally } from './restore-tally.ts';
 import type { AttributeSetter } from './set-attributes.ts';
 import type { TargetTree } from './target-tree.ts';
@@ -19,43 +20,57 @@ const CHUNK_BYTES = 1024 * 1024;
 const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
 
 export type Existing = {
+  /** A regular file that is not written again. */
   readonly isEqual: boolean;
+  /** It stays, because `--overwrite` says so. */
+  readonly isKept: boolean;
   /** Bytes that become free when it is replaced. */
   readonly freedBytes: number;
 };
 
-const SOMETHING_ELSE: Existing = { isEqual: false, freedBytes: 0 };
-
-/** What is at the path of an entry that is no regular file, or not the first name of one. */
-export function lookForExisting(tree: TargetTree, path: Buffer): Existing | undefined {
-  return tree.look(path, () => SOMETHING_ELSE);
+/** What `--overwrite` says of what is there; content is compared only where that is asked for. */
+function keeps(overwrite: Overwrite, entry: NewLedgerEntry, status: FileStatus): boolean {
+  if (overwrite === 'never') return true;
+  const { mtime } = entry.wish;
+  if (overwrite !== 'if-newer' || mtime === undefined) return false;
+  return toNs(status.mtime) >= toNs(mtime);
 }
 
-/** Compares type, size and content with what is at the entry's path; undefined for nothing. */
+/**
+ * Looks at what is at the entry's path, and compares type, size and content where the entry is a
+ * regular file that `isContent` says would be written; undefined for nothing.
+ */
 export async function compareExisting(
-  tree: TargetTree,
+  stages: {
+    readonly tree: TargetTree;
+    readonly attributes: AttributeSetter;
+    readonly tally: RestoreTally;
+  },
   entry: NewLedgerEntry,
-  attributes: AttributeSetter,
-  tally: RestoreTally,
+  overwrite: Overwrite,
+  isContent: boolean,
 ): Promise<Existing | undefined> {
+  const { tree, attributes, tally } = stages;
   let fd = -1;
+  const mayBeEqual = isContent && overwrite !== 'always' && entry.checksum !== undefined;
   const status = tree.look(entry.path, (spot, found) => {
-    const comparable =
-      found.type === 'f' && found.sizeBytes === entry.sizeBytes && entry.checksum !== undefined;
-    const flags = O.RDONLY | O.NOFOLLOW | O.NONBLOCK;
-    if (comparable) fd = libc.tryOpenAt(spot.dir.fd, spot.name, flags);
+    const isKept = keeps(overwrite, entry, found);
+    if (mayBeEqual && !isKept && found.type === 'f' && found.sizeBytes === entry.sizeBytes) {
+      fd = libc.tryOpenAt(spot.dir.fd, spot.name, O.RDONLY | O.NOFOLLOW | O.NONBLOCK);
+    }
     return found;
   });
   if (!status) return undefined;
+  const isKept = keeps(overwrite, entry, status);
   const freedBytes = status.type === 'f' && status.links === 1 ? status.blocks * 512 : 0;
-  if (fd < 0) return { isEqual: false, freedBytes };
+  if (fd < 0) return { isEqual: false, isKept, freedBytes };
   try {
     const opened = statusOf(fd);
     const isEqual =
       opened.type === 'f' &&
       mayKeepNames(fd, entry, opened, attributes) &&
       (await hasContent(fd, entry, tally));
-    return { isEqual, freedBytes };
+    return { isEqual, isKept, freedBytes };
   } finally {
     libc.close(fd);
   }

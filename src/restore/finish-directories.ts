@@ -39,7 +39,7 @@ export async function finishDirectories(stages: RestoreStages): Promise<void> {
 }
 
 function finish(
-  { maker, ledger }: RestoreStages,
+  { maker, ledger, tally }: RestoreStages,
   entry: LedgerEntry,
   warn: Warn,
   { dir, name }: Spot,
@@ -49,7 +49,8 @@ function finish(
   const fd = readable >= 0 ? readable : libc.openAt(dir.fd, name, O.PATH | flags);
   try {
     const place: Place = { fd, pinned: readable < 0, isSymlink: false, dir: dir.fd, name };
-    maker.attributes.correct(place, entry.wish, statusOf(fd), warn);
+    // Of one that was made, or in which something was changed, this is the end of that change.
+    if (maker.attributes.correct(place, entry.wish, statusOf(fd), warn)) tally.corrected();
     if (entry.wish.mode !== undefined) ledger.forgetRelaxed(entry.path);
   } finally {
     libc.close(fd);

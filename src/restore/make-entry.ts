@@ -25,10 +25,10 @@ export class CannotMake extends Error {
 }
 
 /**
- * Puts a symlink or special file in place. False when it was there already, as recorded.
- * @throws {CannotMake}, {InTheWay}, {SystemError}
+ * Puts a symlink or special file in place. What is there as recorded, or differs in attributes only,
+ * is not made again. @throws {CannotMake}, {InTheWay}, {CannotKeep}, {SystemError}
  */
-export function makeEntry(maker: FileMaker, entry: LedgerEntry, warn: Warn): boolean {
+export function makeEntry(maker: FileMaker, entry: LedgerEntry, warn: Warn): MakeOutcome {
   return maker.tree.at(entry.path, (spot) => {
     try {
       create(spot, spot.name, entry);
@@ -37,9 +37,11 @@ export function makeEntry(maker: FileMaker, entry: LedgerEntry, warn: Warn): boo
       return replace(maker, entry, spot, warn);
     }
     setNew(maker, entry, spot, warn);
-    return true;
+    return 'made';
   });
 }
+
+export type MakeOutcome = 'made' | 'corrected' | 'unchanged';
 
 function create({ dir }: Spot, name: Buffer, entry: LedgerEntry): void {
   const { type, target, device } = entry;
@@ -77,7 +79,8 @@ function setNew({ attributes }: FileMaker, entry: LedgerEntry, spot: Spot, warn:
   }
 }
 
-function isSame(spot: Spot, entry: LedgerEntry, status: FileStatus): boolean {
+/** True when the thing there is the recorded one, whatever its attributes are. */
+export function isSame(spot: Spot, entry: LedgerEntry, status: FileStatus): boolean {
   if (status.type !== entry.type) return false;
   if (entry.type === 'l') {
     return entry.target?.equals(libc.readLinkAt(spot.dir.fd, spot.name)) ?? false;
@@ -89,7 +92,7 @@ function isSame(spot: Spot, entry: LedgerEntry, status: FileStatus): boolean {
 }
 
 /** Something has this name already: keeps it when it is the recorded thing. */
-function replace(maker: FileMaker, entry: LedgerEntry, spot: Spot, warn: Warn): boolean {
+function replace(maker: FileMaker, entry: LedgerEntry, spot: Spot, warn: Warn): MakeOutcome {
   const { attributes, tree } = maker;
   const status = statusIfAny(spot.dir.fd, spot.name);
   if (status && isSame(spot, entry, status)) {
@@ -100,10 +103,9 @@ function replace(maker: FileMaker, entry: LedgerEntry, spot: Spot, warn: Warn): 
       const isOurs = now.links === 1;
       if (now.type === entry.type && (isOurs || entry.links > 1)) {
         if (isOurs) {
-          attributes.correct(place, entry.wish, now, warn);
-          return false;
+          return attributes.correct(place, entry.wish, now, warn) ? 'corrected' : 'unchanged';
         }
-        if (!attributes.differs(place, entry.wish, now)) return false;
+        if (!attributes.differs(place, entry.wish, now)) return 'unchanged';
       }
     } finally {
       libc.close(place.fd);
@@ -118,5 +120,5 @@ function replace(maker: FileMaker, entry: LedgerEntry, spot: Spot, warn: Warn): 
     libc.unlinkAt(spot.dir.fd, temporary);
     throw error;
   }
-  return true;
+  return 'made';
 }

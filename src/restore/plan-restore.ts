@@ -8,16 +8,19 @@ import { LbsError, messageOf } from '../errors.ts';
 import { type Entry, referencesOf } from '../format/entry.ts';
 import { parseChecksum } from '../format/checksum.ts';
 import type { SliceDialect } from '../format/reference.ts';
-import { showPath } from '../std/byte-path.ts';
+import { isWithin, showPath } from '../std/byte-path.ts';
 import { normaliseRanges, totalLength } from './byte-ranges.ts';
-import { type Existing, compareExisting, lookForExisting } from './compare-existing.ts';
+import { type Existing, compareExisting } from './compare-existing.ts';
 import type { ContentPlan } from './content-plan.ts';
+import type { EntrySelection } from './entry-selection.ts';
 import { groupOf } from './hard-link-group.ts';
 import { type NewLedgerEntry, STATE, type RestoreLedger } from './restore-ledger.ts';
+import type { Overwrite } from './restore-options.ts';
 import type { RestoreTally } from './restore-tally.ts';
 import { safePath } from './safe-target.ts';
-import { PathSelection, type Role } from './select-paths.ts';
+import type { Role } from './select-paths.ts';
 import { type AttributeSetter, ownerOf } from './set-attributes.ts';
+import { NAME, type TargetNames } from './target-names.ts';
 import type { TargetTree } from './target-tree.ts';
 
 /** Room is taken in blocks; this is the usual size of one. */
@@ -28,7 +31,7 @@ export type PlanSettings = {
   /** Written by another program: no extended attributes recorded, names as typed. */
   readonly isForeign: boolean;
   readonly numericOwner: boolean;
-  readonly paths: readonly Buffer[];
+  readonly overwrite: Overwrite;
 };
 
 export type PlanStages = {
@@ -36,6 +39,9 @@ export type PlanStages = {
   readonly plan: ContentPlan;
   readonly attributes: AttributeSetter;
   readonly tally: RestoreTally;
+  readonly selection: EntrySelection;
+  /** Every name the snapshot speaks of, where that is needed. */
+  readonly names: TargetNames | undefined;
   /** The target as it is; undefined when it is not there yet. */
   readonly tree: TargetTree | undefined;
 };
@@ -57,7 +63,7 @@ export async function planRestore(
     await planner.add(entry);
     await stages.tally.rest();
   }
-  const missing = planner.selection.unmatched();
+  const missing = stages.selection.unmatched();
   if (missing.length > 0) {
     const shown = missing.map((path) => showPath(path)).join(', ');
     throw new LbsError('source-missing', `not in the snapshot: ${shown}`, {
@@ -68,57 +74,129 @@ export async function planRestore(
   return planner.needs;
 }
 
+/** An entry on its way into the ledger. */
+type Candidate = {
+  readonly entry: Entry;
+  /** Path in the snapshot, and below the target; `''` is the top. */
+  readonly source: Buffer;
+  readonly path: Buffer;
+  readonly role: Role;
+  /** Asked for, although its place may be the target itself, which has the role of a parent. */
+  readonly isAskedFor: boolean;
+};
+
 class Planner {
   readonly needs: Needs = { bytes: 0, freedBytes: 0, entries: 0 };
-  readonly selection: PathSelection;
   filesExpected = 0;
   bytesExpected = 0;
   readonly #settings: PlanSettings;
   readonly #stages: PlanStages;
+  /** Directories on the way to what is asked for, made only when something in them is. */
+  #parents: Candidate[] = [];
 
   constructor(settings: PlanSettings, stages: PlanStages) {
     this.#settings = settings;
     this.#stages = stages;
-    this.selection = new PathSelection(settings.paths);
   }
 
   async add(entry: Entry): Promise<void> {
-    let planned: NewLedgerEntry;
+    const { tally } = this.#stages;
     try {
-      const path = safePath(entry.path, this.#settings.isForeign);
-      const role = this.selection.roleOf(path);
-      if (role === undefined || (role === 'parent' && entry.type !== 'd')) return;
-      if (role === 'selected') {
-        this.#stages.tally.entries++;
-        if (entry.type === 'f') this.#stages.tally.files++;
+      const candidate = this.#candidate(entry);
+      if (candidate === undefined) return;
+      const { path, role } = candidate;
+      this.#parents = this.#parents.filter(
+        (parent) => parent.path.length === 0 || isWithin(path, parent.path),
+      );
+      if (role === 'parent') {
+        this.#parents.push(candidate);
+        // Its content is asked for, and it may be empty.
+        if (candidate.isAskedFor) await this.#addParents();
+        return;
       }
-      planned = this.#planned(entry, path, role);
+      tally.entries++;
+      if (entry.type === 'f') tally.files++;
       if (path.length === 0 && entry.type !== 'd') {
         throw new LbsError('unsafe-path', 'the top of the snapshot is not a directory');
       }
+      await this.#addParents();
+      await this.#addCandidate(candidate);
     } catch (error) {
       if (!(error instanceof LbsError)) throw error;
-      this.#stages.tally.damage(entry.path, error.message);
-      return;
+      // Not of this entry: the restore was interrupted.
+      if (error.code === 'interrupted') throw error;
+      tally.damage(entry.path, error.message);
     }
+  }
+
+  async #addParents(): Promise<void> {
+    const parents = this.#parents;
+    this.#parents = [];
+    for (const parent of parents) await this.#addCandidate(parent);
+  }
+
+  /** Undefined for what is left alone. @throws {LbsError} unsafe-path */
+  #candidate(entry: Entry): Candidate | undefined {
+    const { selection, names } = this.#stages;
+    const source = safePath(entry.path, this.#settings.isForeign);
+    const role = selection.roleOf(source, entry.type === 'd');
+    const path = selection.placeOf(source);
+    if (path === undefined) return undefined;
+    if (role === undefined || (role === 'parent' && entry.type !== 'd')) {
+      names?.claim(path, NAME.kept, source);
+      return undefined;
+    }
+    // What a directory's name is stripped off becomes the target, which is its user's.
+    const isTargetItself = path.length === 0 && source.length > 0;
+    const isAskedFor = role === 'selected';
+    return { entry, source, path, role: isTargetItself ? 'parent' : role, isAskedFor };
+  }
+
+  async #addCandidate(candidate: Candidate): Promise<void> {
+    const { entry, path, role } = candidate;
+    const { ledger, tally } = this.#stages;
+    const planned = this.#planned(entry, path, role);
     const group = groupOf(entry);
-    const first = group === undefined ? undefined : this.#stages.ledger.firstOf(group);
+    const first = group === undefined ? undefined : ledger.firstOf(group);
     const existing = await this.#existing(planned, first !== undefined);
-    if (!existing && planned.path.length > 0) this.needs.entries++;
-    if (first !== undefined) {
-      this.#stages.ledger.add({ ...planned, state: STATE.link, first });
-      return;
+    const isKept = existing?.isKept === true && role === 'selected';
+    if (!this.#claimName(candidate, isKept)) return;
+    if (!existing && path.length > 0) this.needs.entries++;
+    if (isKept) {
+      if (entry.type !== 'd') tally.kept++;
+      ledger.add({ ...planned, state: STATE.kept });
+    } else if (first !== undefined) {
+      ledger.add({ ...planned, state: STATE.link, first });
+    } else {
+      const id = this.#addFirst(entry, planned, existing);
+      if (group !== undefined && id !== undefined) ledger.startGroup(group, id);
     }
-    const id = this.#addFirst(entry, planned, existing);
-    if (group !== undefined && id !== undefined) this.#stages.ledger.startGroup(group, id);
+  }
+
+  /** False, with a warning, when another entry has this name in the target already. */
+  #claimName({ entry, path, source, isAskedFor }: Candidate, isKept: boolean): boolean {
+    const { names, tally } = this.#stages;
+    if (names === undefined) return true;
+    const isDirectory = entry.type === 'd';
+    const other = isKept || isDirectory ? NAME.kept : NAME.other;
+    if (names.claim(path, isDirectory && isAskedFor ? NAME.directory : other, source)) return true;
+    if (!isDirectory || names.kindOf(path) === NAME.other) {
+      tally.warn(
+        'in-the-way',
+        source,
+        'it is left out: without its leading components it has the name of another path',
+      );
+    }
+    return false;
   }
 
   /** What has the name in the target already; undefined when a new inode will be needed. */
   async #existing(planned: NewLedgerEntry, isLink: boolean): Promise<Existing | undefined> {
     const { tree, attributes, tally } = this.#stages;
     if (tree === undefined || planned.path.length === 0) return undefined;
-    if (planned.type !== 'f' || isLink) return lookForExisting(tree, planned.path);
-    return compareExisting(tree, planned, attributes, tally);
+    const isContent = planned.type === 'f' && !isLink;
+    const { overwrite } = this.#settings;
+    return compareExisting({ tree, attributes, tally }, planned, overwrite, isContent);
   }
 
   #planned(entry: Entry, path: Buffer, role: Role): NewLedgerEntry {

@@ -59,6 +59,8 @@ export class ContentRestorer implements ContentHandler {
   }
 
   taskFor(fileId: number, offset: number, length: number): Buffer | undefined {
+    // A helper only renames into place.
+    if (!this.#stages.maker.tree.isPlain) return undefined;
     const record = this.#stages.ledger.recordIn(STATE.content, fileId);
     if (record === undefined) return undefined;
     const { isPlain, sizeBytes } = outlineOf(record);
@@ -166,7 +168,7 @@ export class ContentRestorer implements ContentHandler {
     const { ledger, tally } = this.#stages;
     ledger.setState(entry.id, STATE.done);
     tally.fileSeen(entry.sizeBytes);
-    tally.restored(entry.path, entry.sizeBytes);
+    tally.fileRestored(entry.path, entry.sizeBytes);
   }
 
   /** Runs a step of one file; undefined when it failed and the file was given up. */

@@ -33,6 +33,8 @@ export const STATE = {
   lost: 6,
   /** Not restored: the target does not let us. */
   refused: 7,
+  /** Left as it is in the target, because `--overwrite` says so. */
+  kept: 8,
 } as const;
 export type State = (typeof STATE)[keyof typeof STATE];
 const STATES = Object.values(STATE);
@@ -154,6 +156,11 @@ export class RestoreLedger {
       const current = this.#states[id];
       if (current === state || current === orState) yield this.get(id);
     }
+  }
+
+  /** Every entry, in the order of the metadata. */
+  *all(): Generator<LedgerEntry> {
+    for (let id = 1; id <= this.#lastId; id++) yield this.get(id);
   }
 
   /** Directories to finish: what is in a directory before the directory, the target last. */

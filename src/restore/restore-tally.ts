@@ -18,7 +18,13 @@ export function recordedPath(path: Buffer): BytePath {
 export class RestoreTally {
   entries = 0;
   files = 0;
+  /** Regular files put in place, or whose attributes were corrected. */
+  filesRestored = 0;
   filesUnchanged = 0;
+  kept = 0;
+  deletedEntries = 0;
+  /** False while nothing was made, replaced, corrected or deleted. */
+  hasChanged = false;
   bytesWritten = 0;
   warnings = 0;
   damaged = 0;
@@ -64,8 +70,32 @@ export class RestoreTally {
 
   /** One entry is in place, made by this run. */
   restored(path: Buffer, sizeBytes: number): void {
+    this.hasChanged = true;
     this.#path = recordedPath(path);
     this.#report({ type: 'restored', path: this.#path, sizeBytes });
+  }
+
+  /** The same for a regular file, whose other names count too. */
+  fileRestored(path: Buffer, sizeBytes: number): void {
+    this.filesRestored++;
+    this.restored(path, sizeBytes);
+  }
+
+  /** One entry was in place already, and only its attributes were put right. */
+  corrected(): void {
+    this.hasChanged = true;
+  }
+
+  /** One entry that the snapshot does not have is gone. */
+  deleted(path: Buffer): void {
+    this.hasChanged = true;
+    this.deletedEntries++;
+    this.#report({ type: 'deleted', path: recordedPath(path) });
+  }
+
+  /** A segment that a dry run would have to fetch. */
+  toFetch(file: string, sizeBytes: number): void {
+    this.#report({ type: 'to-fetch', file, sizeBytes });
   }
 
   /** One regular file is dealt with, whatever came of it. */

@@ -6,6 +6,7 @@
  *     readMetadata -> plan-restore                what is wanted, what is there already?
  *       -> restore-ledger, content-plan           remembered in temporary databases
  *       -> check-room: room                       nothing was written up to here
+ *     extra-entries                               --delete: what is not in the snapshot
  *     build-tree -> make-entry                    directories, links, special files
  *     deliver-contents -> restore-contents        each segment once, pieces in any order
  *       -> write-file -> set-attributes           aside, checked, then renamed into place
@@ -13,13 +14,15 @@
  *     finish-directories                          modes and times, children first
  *     sync                                        only then it is done
  *
+ * With `dryRun`, tell-plan says what the second half would do, and it is left out.
+ *
  * Called by the command line and by programs that use the library. All access to the target goes
  * through target-tree.ts. Trouble with one entry of the target is a warning, damage in the store
  * costs only the entries that need it, anything else ends the run and leaves no temporary files.
  */
 import { LbsError, errnoName, messageOf } from '../errors.ts';
 import { readMetadata } from '../metadata/metadata-log-reader.ts';
-import { syncFilesystem } from '../posix/libc.ts';
+import { close as closeFd, syncFilesystem } from '../posix/libc.ts';
 import { silentReport } from '../report.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
 import { type OpenSnapshot, openSnapshot, resolveSnapshot } from '../snapshots/open-snapshot.ts';
@@ -36,11 +39,17 @@ import { type LedgerEntry, RestoreLedger, STATE, type State } from './restore-le
 import type { RestoreOptions, RestoreSummary } from './restore-options.ts';
 import type { RestoreStages } from './restore-stages.ts';
 import { pathsToFind } from './select-paths.ts';
+import { EntrySelection } from './entry-selection.ts';
+import { ExtraEntries, deleteExtra, findExtra } from './extra-entries.ts';
+import { tellPlan } from './tell-plan.ts';
+import { TargetNames } from './target-names.ts';
+import { UndoDirectory } from './undo-directory.ts';
 import { RestoreTally } from './restore-tally.ts';
 import { NEW_DIRECTORY_MODE } from './safe-target.ts';
 import { AttributeSetter } from './set-attributes.ts';
 import { CannotMake } from './make-entry.ts';
 import { TargetTree } from './target-tree.ts';
+import { utf8Of } from '../std/byte-path.ts';
 import { targetTrouble } from './target-trouble.ts';
 import { WrongContent } from './write-file.ts';
 
@@ -54,36 +63,89 @@ import { WrongContent } from './write-file.ts';
 export async function restore(options: RestoreOptions): Promise<RestoreSummary> {
   const started = performance.now();
   const store = openStore(options.store);
+  const selection = selectionOf(options);
   const found = resolveSnapshot(store, options.snapshot, options);
   const snapshot = await openSnapshot(store, found, options);
-  const target = checkTarget(options.target);
+  const place = placeOf(options, snapshot);
+  const target = checkTarget(place);
   const source = new SegmentSource(store, options.unfilters);
   const tally = new RestoreTally(snapshot.name, options.report ?? silentReport, options.signal);
   const ledger = new RestoreLedger();
   const plan = new ContentPlan();
+  const isStripped = (options.stripComponents ?? 0) > 0;
+  const names = options.delete === true || isStripped ? new TargetNames() : undefined;
+  const extra = options.delete === true ? new ExtraEntries() : undefined;
+  const parts = { snapshot, place, target, source, tally, ledger, plan, selection, names, extra };
   try {
-    const run = new RestoreRun(options, { snapshot, target, source, tally, ledger, plan });
+    const run = new RestoreRun(options, parts);
     await run.plan();
-    const segmentsRead = await run.write();
-    const { entries, files, filesUnchanged, bytesWritten, warnings, damaged } = tally;
+    const isDry = options.dryRun === true;
+    const bytesToFetch = isDry ? await run.tell() : undefined;
+    const segmentsRead = isDry ? plan.segments.length : await run.write();
+    const { entries, files, filesRestored, filesUnchanged, bytesWritten, warnings, damaged } =
+      tally;
+    const { kept, hasChanged: changed, deletedEntries: deleted } = tally;
     return {
       snapshot: snapshot.name,
-      ...{ entries, files, filesUnchanged, bytesWritten, segmentsRead, warnings, damaged },
+      target: place,
+      ...{
+        entries,
+        files,
+        filesRestored,
+        filesUnchanged,
+        kept,
+        changed,
+        deleted,
+        bytesWritten,
+        segmentsRead,
+      },
+      ...{ dryRun: isDry, bytesToFetch, warnings, damaged },
       durationS: (performance.now() - started) / 1000,
     };
   } finally {
+    extra?.close();
+    names?.close();
     plan.close();
     ledger.close();
   }
 }
 
+/** @throws {LbsError} usage */
+function placeOf(
+  { target, originalPlace = false }: RestoreOptions,
+  snapshot: OpenSnapshot,
+): string {
+  if (originalPlace !== (target === undefined)) {
+    throw new LbsError('usage', 'either a target or the original place is needed');
+  }
+  if (target !== undefined) return target;
+  const { top } = snapshot.descriptor;
+  const text = top && utf8Of(top);
+  if (text !== undefined) return text;
+  const why = top === undefined ? 'does not say where it was made' : 'has a place that is not text';
+  throw new LbsError('usage', `snapshot ${snapshot.name} ${why}`, {
+    hint: 'nothing was written; name the TARGET: "/" where the backup was given absolute paths',
+  });
+}
+
+function selectionOf(options: RestoreOptions): EntrySelection {
+  const { paths = [], excludes = [], includes = [], stripComponents = 0 } = options;
+  return new EntrySelection({ paths, excludes, includes, stripComponents });
+}
+
 type Parts = {
   readonly snapshot: OpenSnapshot;
+  /** Path of the target. */
+  readonly place: string;
   readonly target: TargetState;
   readonly source: SegmentSource;
   readonly tally: RestoreTally;
   readonly ledger: RestoreLedger;
   readonly plan: ContentPlan;
+  readonly selection: EntrySelection;
+  readonly names: TargetNames | undefined;
+  /** What `delete` removes; undefined without it. */
+  readonly extra: ExtraEntries | undefined;
 };
 
 class RestoreRun {
@@ -114,13 +176,44 @@ class RestoreRun {
       dialect: snapshot.descriptor.dialect,
       isForeign: this.#isForeign,
       numericOwner: this.#options.numericOwner ?? false,
-      paths: this.#options.paths ?? [],
+      overwrite: this.#options.overwrite ?? 'if-changed',
     };
-    const tree = target.isThere ? this.#openTree() : undefined;
+    const tree = target.isThere ? this.#openTree({ isNew: false }) : undefined;
     try {
       const attributes = this.#attributes;
-      const needs = await planRestore(entries, settings, { ledger, plan, attributes, tally, tree });
-      checkRoom(target, needs);
+      const { selection, names, extra } = this.#parts;
+      const stages = { ledger, plan, attributes, tally, tree, selection, names };
+      const needs = await planRestore(entries, settings, stages);
+      if (extra && names && tree) await this.#findExtra(extra, { names, tree });
+      const isUndone = this.#options.undoDir !== undefined;
+      const freedBytes = isUndone ? 0 : needs.freedBytes + (extra?.freedBytes ?? 0);
+      checkRoom(target, { ...needs, freedBytes });
+    } finally {
+      tree?.close();
+    }
+  }
+
+  async #findExtra(
+    extra: ExtraEntries,
+    { names, tree }: { names: TargetNames; tree: TargetTree },
+  ): Promise<void> {
+    const { tally, selection } = this.#parts;
+    const { store, ownPlaces = [], undoDir } = this.#options;
+    if (tally.damaged > 0) {
+      tally.note('nothing is deleted: the snapshot is damaged, so what belongs there is not known');
+      return;
+    }
+    const places = [store, ...ownPlaces, ...(undoDir === undefined ? [] : [undoDir])];
+    await findExtra(extra, tree, { names, selection, ownPlaces: places }, tally);
+  }
+
+  /** Says what was planned. Returns how many bytes would be fetched. */
+  async tell(): Promise<number> {
+    const { target, source, tally, ledger, plan, extra } = this.#parts;
+    const tree = target.isThere ? this.#openTree({ isNew: false }) : undefined;
+    try {
+      const parts = { ledger, plan, source, extra, tree, tally, attributes: this.#attributes };
+      return await tellPlan(parts);
     } finally {
       tree?.close();
     }
@@ -128,11 +221,16 @@ class RestoreRun {
 
   /** Does what was planned. Returns how many segments were read. */
   async write(): Promise<number> {
-    const { source, tally, ledger, plan } = this.#parts;
-    const tree = this.#openTree();
+    const { source, tally, ledger, plan, target, extra } = this.#parts;
+    const tree = this.#openTree({
+      isNew: !target.isThere,
+      undoDir: this.#options.undoDir,
+      mayReplace: this.#options.overwrite !== 'never',
+    });
     const stages: RestoreStages = { ledger, tally, maker: { tree, attributes: this.#attributes } };
     const contents = new ContentRestorer(stages);
     try {
+      if (extra) await deleteExtra(extra, tree, tally);
       await buildTree(stages);
       tally.progress();
       const duty = {
@@ -154,10 +252,21 @@ class RestoreRun {
     }
   }
 
-  #openTree(): TargetTree {
-    const { target, ledger } = this.#parts;
-    const fd = openTarget(this.#options.target, target, NEW_DIRECTORY_MODE);
-    return new TargetTree(fd, ledger, !target.isThere);
+  #openTree(options: { isNew: boolean; undoDir?: string | undefined; mayReplace?: boolean }) {
+    const { place, target, ledger } = this.#parts;
+    const { isNew, undoDir, mayReplace } = options;
+    const fd = openTarget(place, target, NEW_DIRECTORY_MODE);
+    try {
+      const undo = undoDir === undefined ? undefined : UndoDirectory.open(undoDir, fd);
+      return new TargetTree(fd, ledger, {
+        isNew,
+        undo,
+        ...(mayReplace !== undefined && { mayReplace }),
+      });
+    } catch (error) {
+      closeFd(fd);
+      throw error;
+    }
   }
 
   #sync(tree: TargetTree): void {
@@ -195,8 +304,10 @@ function link({ ledger, tally, maker }: RestoreStages, entry: LedgerEntry): Stat
   }
   try {
     const outcome = linkName(maker, first, entry, warn);
-    if (outcome !== 'unchanged') tally.restored(entry.path, 0);
-    else if (entry.type === 'f') tally.filesUnchanged++;
+    const isFile = entry.type === 'f';
+    if (outcome === 'unchanged') tally.filesUnchanged += isFile ? 1 : 0;
+    else if (isFile) tally.fileRestored(entry.path, 0);
+    else tally.restored(entry.path, 0);
     return STATE.done;
   } catch (error) {
     if (error instanceof WrongContent || error instanceof CannotMake) {

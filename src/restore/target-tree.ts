@@ -5,18 +5,22 @@
  * directories that a snapshot does not name, opens up read-only directories of our own while we
  * work in them (the mode is put right at the end), and gives a finished thing its name.
  */
+import { constants } from 'node:os';
 import { LbsError, errnoName } from '../errors.ts';
 import { type FileStatus, statusIfAny, statusOf } from '../posix/file-status.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
 import { newUuid } from '../std/clock.ts';
+import { sortedNames } from '../sources/filesystem/directory-reader.ts';
 import type { RestoreLedger } from './restore-ledger.ts';
 import { type DirectoryHandle, NEW_DIRECTORY_MODE, TargetDirectories } from './safe-target.ts';
+import type { UndoDirectory } from './undo-directory.ts';
 
 /** Directories that the snapshot does not describe; the umask takes its part. */
 export const UNRECORDED_DIRECTORY_MODE = 0o777;
 const OWNER_ALL = 0o700;
 const SLASH = 0x2f;
+const { ENOTEMPTY } = constants.errno;
 const ACL_NAMES = ['system.posix_acl_access', 'system.posix_acl_default'].map((name) =>
   Buffer.from(name),
 );
@@ -32,6 +36,14 @@ export class InTheWay extends Error {
 
 /** A directory of the target and a NUL-terminated name in it, valid during one call. */
 export type Spot = { readonly dir: DirectoryHandle; readonly name: Buffer };
+
+export type TreeOptions = {
+  /** The target was made by this run. */
+  readonly isNew: boolean;
+  readonly undo?: UndoDirectory | undefined;
+  /** False: what came into the target since the plan was made is not replaced either. */
+  readonly mayReplace?: boolean;
+};
 
 /** The temporary name of an entry; the same for the whole run, in each of its threads. */
 export function temporaryNameOf(prefix: string, id: number): Buffer {
@@ -50,11 +62,22 @@ export class TargetTree {
   /** True when the target itself was made by this run. */
   readonly isNew: boolean;
 
-  /** Takes over `fd`, the open target. */
-  constructor(fd: number, ledger: RestoreLedger, isNew: boolean) {
+  /** Keeps what is overwritten or deleted. */
+  readonly undo: UndoDirectory | undefined;
+  readonly #mayReplace: boolean;
+
+  /** Takes over `fd`, the open target, and the undo directory. */
+  constructor(fd: number, ledger: RestoreLedger, options: TreeOptions) {
     this.#directories = new TargetDirectories(fd);
     this.#ledger = ledger;
-    this.isNew = isNew;
+    this.isNew = options.isNew;
+    this.undo = options.undo;
+    this.#mayReplace = options.mayReplace ?? true;
+  }
+
+  /** True when a rename is all it takes to put a finished thing in place. */
+  get isPlain(): boolean {
+    return this.#mayReplace && this.undo === undefined;
   }
 
   get topFd(): number {
@@ -125,7 +148,9 @@ export class TargetTree {
         if (errnoName(error) !== 'EEXIST') throw error;
       }
       if (statusIfAny(dir.fd, name)?.type === 'd') return false;
-      libc.unlinkAt(dir.fd, name);
+      if (!this.#mayReplace) throw new InTheWay('something that is kept is in its place');
+      if (this.undo) this.undo.move(path, { dir, name });
+      else libc.unlinkAt(dir.fd, name);
       this.#mkdir(dir, name, NEW_DIRECTORY_MODE);
       return true;
     });
@@ -136,6 +161,11 @@ export class TargetTree {
    * An empty directory is replaced. @throws {InTheWay} for one that is not empty
    */
   place(path: Buffer, { dir, name }: Spot, temporary: Buffer): void {
+    if (!this.#mayReplace) {
+      placeBeside(dir.fd, name, temporary);
+      return;
+    }
+    this.undo?.keep(path, { dir, name });
     try {
       libc.renameAt(dir.fd, temporary, dir.fd, name);
     } catch (error) {
@@ -148,12 +178,37 @@ export class TargetTree {
   /** @throws {InTheWay} */
   removeEmptyDirectory(path: Buffer, { dir, name }: Spot): void {
     try {
-      libc.unlinkAt(dir.fd, name, libc.AT_REMOVEDIR);
+      if (this.undo) this.#moveEmptyDirectory(this.undo, path, { dir, name });
+      else libc.unlinkAt(dir.fd, name, libc.AT_REMOVEDIR);
     } catch (error) {
       const code = errnoName(error);
       if (code !== 'ENOTEMPTY' && code !== 'EEXIST' && code !== 'EBUSY') throw error;
       throw new InTheWay('a directory that is not empty is in its place');
     }
+    this.#directories.forget(path);
+  }
+
+  #moveEmptyDirectory(undo: UndoDirectory, path: Buffer, { dir, name }: Spot): void {
+    const fd = libc.openAt(dir.fd, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+    try {
+      if (sortedNames(fd).length > 0) throw new libc.SystemError('rmdir', ENOTEMPTY);
+    } finally {
+      libc.close(fd);
+    }
+    undo.move(path, { dir, name });
+  }
+
+  /** Removes what is at `path`; a directory only when it is empty. @throws {InTheWay}, {SystemError} */
+  remove(path: Buffer, isDirectory: boolean): void {
+    this.at(path, ({ dir, name }) => {
+      if (isDirectory) this.removeEmptyDirectory(path, { dir, name });
+      else libc.unlinkAt(dir.fd, name);
+    });
+  }
+
+  /** Takes what is at `path` to the undo directory, with all that is in it. @throws {CannotKeep} */
+  moveAway(path: Buffer): void {
+    this.at(path, ({ dir, name }) => this.undo?.move(path, { dir, name }));
     this.#directories.forget(path);
   }
 
@@ -183,6 +238,7 @@ export class TargetTree {
 
   close(): void {
     this.#directories.close();
+    this.undo?.close();
   }
 
   #mkdir(dir: DirectoryHandle, name: Buffer, mode: number): void {
@@ -238,6 +294,20 @@ export class TargetTree {
     this.#ledger.relaxed(path, status.mode);
     return true;
   }
+}
+
+/** Gives a thing its name only when nothing has that name. @throws {InTheWay} */
+function placeBeside(dir: number, name: Buffer, temporary: Buffer): void {
+  try {
+    libc.linkAt(dir, temporary, dir, name);
+  } catch (error) {
+    // Without hard links (FAT) there is a moment between the look and the rename.
+    const isTaken = errnoName(error) === 'EEXIST' || statusIfAny(dir, name) !== undefined;
+    if (isTaken) throw new InTheWay('something came to its place meanwhile, and is kept');
+    libc.renameAt(dir, temporary, dir, name);
+    return;
+  }
+  libc.unlinkAt(dir, temporary);
 }
 
 function isBelow(path: Buffer, above: Buffer): boolean {

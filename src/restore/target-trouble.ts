@@ -7,6 +7,7 @@ import type { RestoreWarning } from '../report.ts';
 import { showPath } from '../std/byte-path.ts';
 import { recordedPath } from './restore-tally.ts';
 import { InTheWay } from './target-tree.ts';
+import { CannotKeep } from './undo-directory.ts';
 
 /** Trouble that the next entry would have as well. */
 const FATAL = new Set(['EIO', 'EROFS', 'ENODEV', 'ENXIO', 'ESTALE', 'EMFILE', 'ENFILE', 'ENOMEM']);
@@ -19,7 +20,9 @@ export function targetTrouble(
   path: Buffer,
   error: unknown,
 ): { code: RestoreWarning['code']; message: string } {
-  if (error instanceof InTheWay) return { code: 'in-the-way', message: error.message };
+  if (error instanceof InTheWay || error instanceof CannotKeep) {
+    return { code: 'in-the-way', message: error.message };
+  }
   const name = errnoName(error);
   if (error instanceof LbsError || name === undefined || !/^E[A-Z0-9]+$/.test(name)) throw error;
   const shown = showPath(recordedPath(path));

@@ -2,7 +2,8 @@
 import test from 'ava';
 import { bytesOfArguments } from '../../src/cli/argument-bytes.ts';
 import { FlagValues } from '../../src/cli/flag-values.ts';
-import { BACKUP, COMMANDS, RESTORE, optionsOf } from '../../src/cli/options.ts';
+import { BACKUP, COMMANDS, optionsOf } from '../../src/cli/options.ts';
+import { RESTORE } from '../../src/cli/options-restore.ts';
 import { parseFlags } from '../../src/cli/parse-flags.ts';
 import { splitPaths } from '../../src/cli/path-list.ts';
 import { LbsError } from '../../src/errors.ts';
@@ -118,8 +119,8 @@ test('a missing value and an unwanted one are refused, in the words that were us
 });
 
 test('each command has its own options, and a name means the same in all', (t) => {
-  t.throws(() => parseFlags(RESTORE, bytes(['--dry-run'])), {
-    message: /unknown option --dry-run/,
+  t.throws(() => parseFlags(RESTORE, bytes(['--reread'])), {
+    message: /unknown option --reread/,
   });
   const kinds = new Map<string, string | undefined>();
   for (const command of COMMANDS) {

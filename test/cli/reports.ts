@@ -51,6 +51,7 @@ function textReport(verbosity: Verbosity = 'normal', hasProgress = false) {
     out: out.output,
     err: err.output,
     verbosity,
+    isDryRun: false,
     progress,
   });
   return { report, out: out.text, err: err.text };
@@ -141,7 +142,12 @@ test('progress is taken away before any other line', (t) => {
 test('damage is a result of verify and trouble of a restore', (t) => {
   for (const command of ['verify', 'restore'] as const) {
     const [out, err] = [memory(), memory()];
-    const options = { out: out.output, err: err.output, progress: undefined } as const;
+    const options = {
+      out: out.output,
+      err: err.output,
+      isDryRun: false,
+      progress: undefined,
+    } as const;
     const report = new TextReport({ command, verbosity: 'quiet', ...options });
     report.report({
       type: 'damage',

@@ -25,6 +25,7 @@ const NEW: NewDescriptor = {
   checksums: `sha1=${'1'.repeat(40)}`,
   checksumsSha256: `sha256=${'2'.repeat(64)}`,
   host: 'anna.example.org',
+  top: Buffer.from('/home/anna b'),
   counts: { entries: 10, files: 7, bytes: 4096, stored: 999, warnings: 1 },
   segments: [B, A],
 };
@@ -40,6 +41,7 @@ Root: ${ROOT}
 Checksums: sha1=${'1'.repeat(40)}
 Checksums_sha256: sha256=${'2'.repeat(64)}
 Host: anna.example.org
+Top: /home/anna%20b
 Entries: 10
 Files: 7
 Bytes: 4096
@@ -72,6 +74,7 @@ test('a new descriptor is read as what it was made of', (t) => {
     checksums: NEW.checksums,
     checksumsSha256: NEW.checksumsSha256,
     host: 'anna.example.org',
+    top: Buffer.from('/home/anna b'),
     counts: NEW.counts,
     segments: [A, B],
   });

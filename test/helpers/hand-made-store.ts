@@ -70,6 +70,7 @@ export function writeSnapshot(
     checksums: `sha1=${sha1(sums(sha1))}`,
     checksumsSha256: `sha256=${sha256(sums(sha256))}`,
     host: 'test',
+    top: Buffer.from('/'),
     counts: { entries: 0, files: 0, bytes: 0, stored: 0, warnings: 0 },
     segments,
   });

@@ -15,7 +15,7 @@ import { type ByteText, asByteText, byteText, joinText, toBytePath } from '../..
 import type { NamedPaths } from './named-paths.ts';
 
 export type SelectionRules = {
-  readonly named: NamedPaths;
+  readonly named: Pick<NamedPaths, 'roots' | 'relocate'>;
   readonly excludes: readonly BytePath[];
   readonly includes: readonly BytePath[];
 };
@@ -77,7 +77,7 @@ function escaped(text: string): string {
  * The pattern relative to the top. Only a leading slash anchors; `./x` is how a person anchors at
  * the working directory. The plain directories a rule begins with are relocated as paths are.
  */
-function patternText(rule: ByteText, named: NamedPaths): string {
+function patternText(rule: ByteText, named: SelectionRules['named']): string {
   if (!/^(?:\/|\.\.?\/)/.test(rule)) return `**/${decoded(rule)}`;
   const parts = rule.split('/');
   const first = parts.findIndex((part) => WILDCARD.test(part));
@@ -87,7 +87,7 @@ function patternText(rule: ByteText, named: NamedPaths): string {
   return place === '.' ? rest : `${escaped(decoded(place))}/${rest}`;
 }
 
-function compile(rule: BytePath, named: NamedPaths): Pattern {
+function compile(rule: BytePath, named: SelectionRules['named']): Pattern {
   const onlyDirectories = rule.at(-1) === 0x2f;
   const text = patternText(asByteText(byteText(rule).replace(/\/+$/, '')), named);
   const options = { dot: true, nocomment: true, nonegate: true, noext: true, nobrace: true };

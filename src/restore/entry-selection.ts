@@ -1,0 +1,94 @@
+/**
+ * Which entries of a snapshot a restore takes, and under which names: the paths asked for, the rules
+ * of `--exclude` and `--include`, and `--strip-components`.
+ *
+ * Called by plan-restore.ts once per entry, and by extra-entries.ts for what a rule protects.
+ * Rules mean what they mean to a backup: they are on paths within the snapshot, and the paths asked
+ * for are the named ones.
+ */
+import { Selector, type Verdict } from '../sources/filesystem/select.ts';
+import { type BytePath, TOP, bytePath } from '../std/byte-path.ts';
+import { type ByteText, asByteText, byteText } from '../std/byte-text.ts';
+import { PathSelection, type Role, normalisePath } from './select-paths.ts';
+
+export type SelectionOptions = {
+  readonly paths: readonly Buffer[];
+  readonly excludes: readonly BytePath[];
+  readonly includes: readonly BytePath[];
+  readonly stripComponents: number;
+};
+
+const SLASH = 0x2f;
+const TOP_TEXT = asByteText('.');
+/** Directories whose verdict is remembered; entries come directory by directory. */
+const VERDICTS_MAX = 1000;
+
+export class EntrySelection {
+  readonly #paths: PathSelection;
+  readonly #rules: Selector | undefined;
+  readonly #strip: number;
+  readonly #verdicts = new Map<string, Verdict>();
+
+  /** @throws {LbsError} usage for an unusable rule */
+  constructor({ paths, excludes, includes, stripComponents }: SelectionOptions) {
+    this.#paths = new PathSelection(paths);
+    this.#strip = stripComponents;
+    if (excludes.length === 0 && includes.length === 0) return;
+    const relocate = (path: BytePath) => byteText(normalisePath(path));
+    const roots = (paths.length === 0 ? [TOP] : paths.map(bytePath)).map(relocate);
+    this.#rules = new Selector({ named: { roots, relocate }, excludes, includes });
+  }
+
+  /** The part that an entry plays; undefined when it is left alone. `path` is `''` for the top. */
+  roleOf(path: Buffer, isDirectory: boolean): Role | undefined {
+    const role = this.#paths.roleOf(path);
+    if (this.#rules === undefined || role !== 'selected') return role;
+    const { selected, search } = this.#verdictOn(path, isDirectory, this.#rules);
+    if (selected) return 'selected';
+    return search && isDirectory ? 'parent' : undefined;
+  }
+
+  /** True for a path that a rule leaves out, whether the snapshot has it or not. */
+  isExcluded(path: Buffer, isDirectory: boolean): boolean {
+    return this.#rules !== undefined && !this.#verdictOn(path, isDirectory, this.#rules).selected;
+  }
+
+  /** Where a path comes to below the target, `''` for the target itself; undefined for nowhere. */
+  placeOf(path: Buffer): Buffer | undefined {
+    let rest = path;
+    for (let left = this.#strip; left > 0; left--) {
+      if (rest.length === 0) return undefined;
+      const slash = rest.indexOf(SLASH);
+      rest = slash < 0 ? rest.subarray(rest.length) : rest.subarray(slash + 1);
+    }
+    return rest;
+  }
+
+  /** Paths asked for at or below which `roleOf` has met nothing. */
+  unmatched(): BytePath[] {
+    return this.#paths.unmatched();
+  }
+
+  #verdictOn(path: Buffer, isDirectory: boolean, rules: Selector): Verdict {
+    if (path.length === 0) return this.#directory(TOP_TEXT, rules);
+    const text = byteText(path);
+    return isDirectory ? this.#directory(text, rules) : this.#child(text, false, rules);
+  }
+
+  #directory(path: ByteText, rules: Selector): Verdict {
+    let verdict = this.#verdicts.get(path);
+    if (verdict === undefined) {
+      verdict = path === TOP_TEXT ? rules.top() : this.#child(path, true, rules);
+      if (this.#verdicts.size >= VERDICTS_MAX) this.#verdicts.clear();
+      this.#verdicts.set(path, verdict);
+    }
+    return verdict;
+  }
+
+  #child(path: ByteText, isDirectory: boolean, rules: Selector): Verdict {
+    const slash = path.lastIndexOf('/');
+    const directory = slash < 0 ? TOP_TEXT : asByteText(path.slice(0, slash));
+    const name = asByteText(path.slice(slash + 1));
+    return rules.child(this.#directory(directory, rules), directory, name, isDirectory);
+  }
+}

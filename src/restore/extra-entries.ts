@@ -1,0 +1,287 @@
+/**
+ * `--delete`: what is in restored directories of the target and is not in the snapshot.
+ *
+ *     findExtra      while planning: the exact list of what will go, and nothing else will
+ *     deleteExtra    before anything is written: makes room and clears the way
+ *
+ * Left alone are: what the rules leave out; the store and other places of the backup itself; the
+ * undo directory; mount points, with all below them, where the snapshot has nothing (a backup may
+ * have stopped there on purpose); and a directory that holds any of these.
+ *
+ * Invariant: only names that were listed are removed, each by itself, and a directory only when it
+ * is empty. What appears meanwhile stays.
+ */
+import type Database from 'better-sqlite3';
+import { errnoName } from '../errors.ts';
+import { type FileStatus, statusIfAny, statusOf } from '../posix/file-status.ts';
+import * as libc from '../posix/libc.ts';
+import { O } from '../posix/libc.ts';
+import { sortedNames } from '../sources/filesystem/directory-reader.ts';
+import { openScratchDatabase } from '../std/scratch-database.ts';
+import type { EntrySelection } from './entry-selection.ts';
+import type { RestoreTally } from './restore-tally.ts';
+import { openDirectory } from './safe-target.ts';
+import { NAME, type NamedDirectory, type TargetNames } from './target-names.ts';
+import type { TargetTree } from './target-tree.ts';
+import { targetTrouble } from './target-trouble.ts';
+
+const CACHE_KIB = 4 * 1024;
+const BATCH_ROWS = 500;
+const DISK_SECTOR_BYTES = 512;
+const SLASH = Buffer.from('/');
+/** `whole`: the top of what can be taken away in one piece. */
+const SCHEMA = `
+  create table extra (path blob primary key, directory integer not null, whole integer not null)
+    without rowid;
+`;
+
+export type ExtraEntry = {
+  readonly path: Buffer;
+  readonly directory: number;
+  readonly whole: number;
+};
+
+/** The list of what is to be deleted. */
+export class ExtraEntries {
+  readonly #db: Database.Database;
+  readonly #add;
+  readonly #setWhole;
+  count = 0;
+  /** Bytes that become free. */
+  freedBytes = 0;
+
+  constructor() {
+    this.#db = openScratchDatabase(SCHEMA, CACHE_KIB);
+    this.#add = this.#db.prepare<[Buffer, number]>('insert into extra values (?, ?, 0)');
+    this.#setWhole = this.#db.prepare<[Buffer]>('update extra set whole = 1 where path = ?');
+  }
+
+  add(path: Buffer, status: FileStatus): void {
+    this.#add.run(path, status.type === 'd' ? 1 : 0);
+    this.count++;
+    if (status.type === 'd' || status.links > 1) return;
+    this.freedBytes += status.blocks * DISK_SECTOR_BYTES;
+  }
+
+  setWhole(path: Buffer): void {
+    this.#setWhole.run(path);
+  }
+
+  /** In order of bytes, in which a directory is before what is in it. */
+  *inOrder(): Generator<ExtraEntry> {
+    yield* this.#pages('select * from extra where path > ? order by path', Buffer.alloc(0));
+  }
+
+  /** What is in a directory before the directory. */
+  *fromBelow(): Generator<ExtraEntry> {
+    const last = this.#db.prepare<[], Buffer | null>('select max(path) from extra').pluck().get();
+    if (!last) return;
+    const pastLast = Buffer.concat([last, SLASH]);
+    yield* this.#pages('select * from extra where path < ? order by path desc', pastLast);
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  *#pages(sql: string, from: Buffer): Generator<ExtraEntry> {
+    const next = this.#db.prepare<[Buffer], ExtraEntry>(`${sql} limit ${BATCH_ROWS}`);
+    for (let at = from; ;) {
+      const rows = next.all(at);
+      yield* rows;
+      const end = rows.at(-1);
+      if (end === undefined) return;
+      at = end.path;
+    }
+  }
+}
+
+export type DeleteRules = {
+  readonly names: TargetNames;
+  readonly selection: EntrySelection;
+  /** Directories of the backup itself. */
+  readonly ownPlaces: readonly string[];
+};
+
+/** Lists what is to be deleted; changes nothing. @throws {LbsError} io, interrupted */
+export async function findExtra(
+  extra: ExtraEntries,
+  tree: TargetTree,
+  rules: DeleteRules,
+  tally: RestoreTally,
+): Promise<void> {
+  const finder = new ExtraFinder(extra, tree, rules, tally);
+  for (const directory of rules.names.directories()) await finder.lookInto(directory);
+}
+
+class ExtraFinder {
+  readonly #extra: ExtraEntries;
+  readonly #tree: TargetTree;
+  readonly #rules: DeleteRules;
+  readonly #tally: RestoreTally;
+  /** `device:inode` of places that are never deleted. */
+  readonly #own: ReadonlySet<string>;
+
+  constructor(extra: ExtraEntries, tree: TargetTree, rules: DeleteRules, tally: RestoreTally) {
+    this.#extra = extra;
+    this.#tree = tree;
+    this.#rules = rules;
+    this.#tally = tally;
+    this.#own = new Set(rules.ownPlaces.flatMap((place) => identityOf(place)));
+  }
+
+  async lookInto(directory: NamedDirectory): Promise<void> {
+    const { names } = this.#rules;
+    const status = this.#statusOf(directory.path);
+    if (status === undefined || this.#isOwn(status)) return;
+    const { path } = directory;
+    const isMount = path.length > 0 && status.device !== this.#deviceAbove(path);
+    if (isMount && !names.hasBelow(path)) {
+      this.#tally.note(
+        `nothing is deleted in ${path.toString()}: a file system is mounted there, of which the snapshot has nothing`,
+      );
+      return;
+    }
+    for (const name of this.#names(path, status)) {
+      const child = { path: below(path, name), source: below(directory.source, name) };
+      const kind = names.kindOf(child.path);
+      if (kind === NAME.kept || kind === NAME.directory) continue;
+      const found = this.#statusIn(path, name);
+      // What the snapshot has here is replaced, unless a directory is in its place.
+      if (found === undefined || (kind === NAME.other && found.type !== 'd')) continue;
+      if (await this.#takeAll(child, found, status.device)) this.#extra.setWhole(child.path);
+      await this.#tally.rest();
+    }
+  }
+
+  /** Lists an entry and all below it; false when something of it has to stay. */
+  async #takeAll(entry: NamedDirectory, status: FileStatus, device: string): Promise<boolean> {
+    const isDirectory = status.type === 'd';
+    if (this.#rules.selection.isExcluded(entry.source, isDirectory)) return false;
+    if (isDirectory) {
+      if (status.device !== device || this.#isOwn(status)) return false;
+      if (!(await this.#takeContents(entry, status))) return false;
+    }
+    this.#extra.add(entry.path, status);
+    return true;
+  }
+
+  async #takeContents({ path, source }: NamedDirectory, status: FileStatus): Promise<boolean> {
+    const taken: Buffer[] = [];
+    let isAll = true;
+    for (const name of this.#names(path, status)) {
+      const found = this.#statusIn(path, name);
+      if (found === undefined) continue;
+      const child = { path: below(path, name), source: below(source, name) };
+      if (await this.#takeAll(child, found, status.device)) taken.push(child.path);
+      else isAll = false;
+      await this.#tally.rest();
+    }
+    if (!isAll) for (const each of taken) this.#extra.setWhole(each);
+    return isAll;
+  }
+
+  /** Names in a directory. None, with a warning, when it cannot be listed: then all of it stays. */
+  #names(path: Buffer, status: FileStatus): Buffer[] {
+    try {
+      // A handle of its own: listing moves the position of the shared one.
+      const fd = openDirectory(this.#tree.directory(path).fd, libc.cString('.'));
+      try {
+        const now = statusOf(fd);
+        if (now.inode !== status.inode || now.device !== status.device) return [];
+        return sortedNames(fd).map((name) => Buffer.from(name, 'latin1'));
+      } finally {
+        libc.close(fd);
+      }
+    } catch (error) {
+      const { code, message } = targetTrouble(path, error);
+      this.#tally.warn(code, path, `nothing is deleted in it: ${message}`);
+      return [];
+    }
+  }
+
+  #statusIn(directory: Buffer, name: Buffer): FileStatus | undefined {
+    try {
+      return statusIfAny(this.#tree.directory(directory).fd, libc.cString(name));
+    } catch (error) {
+      if (errnoName(error) === undefined) throw error;
+      // The directory went away meanwhile, and with it what was to be deleted.
+      return undefined;
+    }
+  }
+
+  #isOwn(status: FileStatus): boolean {
+    return this.#own.has(`${status.device}:${status.inode}`);
+  }
+
+  #statusOf(path: Buffer): FileStatus | undefined {
+    if (path.length === 0) return statusOf(this.#tree.topFd);
+    const status = this.#tree.look(path, (_, found) => found);
+    return status?.type === 'd' ? status : undefined;
+  }
+
+  #deviceAbove(path: Buffer): string | undefined {
+    const slash = path.lastIndexOf(SLASH[0] ?? 0);
+    return this.#statusOf(path.subarray(0, Math.max(0, slash)))?.device;
+  }
+}
+
+function below(directory: Buffer, name: Buffer): Buffer {
+  return directory.length === 0 ? name : Buffer.concat([directory, SLASH, name]);
+}
+
+/** `device:inode` of a directory; nothing where there is none. */
+function identityOf(place: string): string[] {
+  let fd = -1;
+  try {
+    fd = libc.openAt(libc.AT_FDCWD, libc.cString(place), O.PATH | O.DIRECTORY);
+    const { device, inode } = statusOf(fd);
+    return [`${device}:${inode}`];
+  } catch (error) {
+    if (errnoName(error) === undefined) throw error;
+    return [];
+  } finally {
+    if (fd >= 0) libc.close(fd);
+  }
+}
+
+/** Deletes what was listed, or moves it to the undo directory. @throws {LbsError} io, interrupted */
+export async function deleteExtra(
+  extra: ExtraEntries,
+  tree: TargetTree,
+  tally: RestoreTally,
+): Promise<void> {
+  if (tree.undo === undefined) {
+    for (const entry of extra.fromBelow()) {
+      attempt(tally, entry.path, () => tree.remove(entry.path, entry.directory === 1));
+      await tally.rest();
+    }
+    return;
+  }
+  let moved: Buffer | undefined;
+  for (const { path, whole } of extra.inOrder()) {
+    if (whole === 1) {
+      const isDone = attempt(tally, path, () => tree.moveAway(path));
+      moved = isDone ? path : undefined;
+    } else if (moved !== undefined && isBelow(path, moved)) tally.deleted(path);
+    await tally.rest();
+  }
+}
+
+function isBelow(path: Buffer, above: Buffer): boolean {
+  return path[above.length] === SLASH[0] && path.subarray(0, above.length).equals(above);
+}
+
+function attempt(tally: RestoreTally, path: Buffer, action: () => void): boolean {
+  try {
+    action();
+    tally.deleted(path);
+    return true;
+  } catch (error) {
+    // Gone already, which was wanted.
+    if (errnoName(error) === 'ENOENT') return true;
+    const { code, message } = targetTrouble(path, error);
+    tally.warn(code, path, message);
+    return false;
+  }
+}

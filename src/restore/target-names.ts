@@ -1,0 +1,88 @@
+/**
+ * Every name below the target that the snapshot speaks of, for `--delete` (which removes all
+ * others) and `--strip-components` (which may give two entries one name). Kept in a temporary
+ * database, and only when one of the two is asked for.
+ */
+import type Database from 'better-sqlite3';
+import { openScratchDatabase } from '../std/scratch-database.ts';
+
+/** What the snapshot has under a name, as far as deleting goes. */
+export const NAME = {
+  /** Not a directory: a directory in its place has to go. */
+  other: 0,
+  /** What is there is left alone, whatever it is. */
+  kept: 1,
+  /** A directory that is restored: what else is in it goes. */
+  directory: 2,
+} as const;
+export type NameKind = (typeof NAME)[keyof typeof NAME];
+
+/** A restored directory: its place below the target, and its path in the snapshot. */
+export type NamedDirectory = { readonly path: Buffer; readonly source: Buffer };
+
+const CACHE_KIB = 4 * 1024;
+const BATCH_ROWS = 500;
+const SCHEMA = `
+  create table names (path blob primary key, kind integer not null, source blob) without rowid;
+`;
+const AFTER_SLASH = 0x30;
+
+export class TargetNames {
+  readonly #db: Database.Database;
+  readonly #claim;
+  readonly #kind;
+
+  constructor() {
+    this.#db = openScratchDatabase(SCHEMA, CACHE_KIB);
+    this.#claim = this.#db.prepare<[Buffer, number, Buffer | null]>(
+      'insert or ignore into names values (?, ?, ?)',
+    );
+    this.#kind = this.#db
+      .prepare<[Buffer], NameKind>('select kind from names where path = ?')
+      .pluck();
+  }
+
+  /** False when another entry has the name already. `source` is a directory's path in the snapshot. */
+  claim(path: Buffer, kind: NameKind, source: Buffer): boolean {
+    return this.#claim.run(path, kind, kind === NAME.directory ? source : null).changes === 1;
+  }
+
+  kindOf(path: Buffer): NameKind | undefined {
+    return this.#kind.get(path);
+  }
+
+  /** The restored directories, each before what is below it. */
+  *directories(): Generator<NamedDirectory> {
+    const next = this.#db.prepare<[Buffer], NamedDirectory>(
+      `select path, source from names where path > ? and kind = ${NAME.directory}
+       order by path limit ${BATCH_ROWS}`,
+    );
+    const top = this.#db
+      .prepare<[], NamedDirectory>(
+        `select path, source from names where path = x'' and kind = ${NAME.directory}`,
+      )
+      .get();
+    if (top !== undefined) yield top;
+    for (let last: Buffer = Buffer.alloc(0); ;) {
+      const rows = next.all(last);
+      yield* rows;
+      const end = rows.at(-1);
+      if (end === undefined) return;
+      last = end.path;
+    }
+  }
+
+  /** True when the snapshot has anything in the directory. */
+  hasBelow(path: Buffer): boolean {
+    const from = Buffer.concat([path, Buffer.from('/')]);
+    const to = Buffer.concat([path, Buffer.of(AFTER_SLASH)]);
+    return (
+      this.#db.prepare('select 1 from names where path > ? and path < ? limit 1').get(from, to) !==
+      undefined
+    );
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+}
