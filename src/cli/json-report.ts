@@ -134,6 +134,7 @@ export class JsonReport implements CommandReport {
       files_deleted: summary.deleted,
       kept: summary.kept,
       bytes_restored: summary.bytesWritten,
+      leftovers_removed: summary.leftoversRemoved,
       total_duration: summary.durationS,
       snapshot_id: summary.snapshot,
       target: summary.target,

@@ -226,6 +226,7 @@ export class TextReport implements CommandReport {
 
 function restoreRows(summary: RestoreSummary): (readonly [string, string])[] {
   const { filesRestored, filesUnchanged, kept, deleted, dryRun, bytesToFetch = 0 } = summary;
+  const { leftoversRemoved } = summary;
   const parts = [
     `${humanCount(filesRestored)} ${dryRun ? 'to write' : 'written'}`,
     `${humanCount(filesUnchanged)} already as recorded`,
@@ -246,6 +247,14 @@ function restoreRows(summary: RestoreSummary): (readonly [string, string])[] {
           ['To fetch', `at most ${humanSize(bytesToFetch)} in ${segments}`] as const,
         ]
       : [['Written', `${humanSize(summary.bytesWritten)} from ${segments}`] as const]),
+    ...(leftoversRemoved > 0
+      ? [
+          [
+            'Removed',
+            `${counted(leftoversRemoved, 'unfinished file')} of an interrupted restore`,
+          ] as const,
+        ]
+      : []),
     ['Time', humanDuration(summary.durationS)],
   ];
 }

@@ -79,7 +79,8 @@ export const O = {
 
 export const SEEK_DATA = 3;
 export const SEEK_HOLE = 4;
-const LOCK_EX_NB = 2 | 4;
+const LOCK = { alone: 2, shared: 1 } as const;
+const LOCK_NB = 4;
 
 /** A failed libc call: `code` is the errno name, like the errors of node:fs. */
 export class SystemError extends Error {
@@ -256,9 +257,12 @@ export function seek(fd: number, offset: number, whence: number): number | undef
   return koffi.errno() === constants.errno.ENXIO ? undefined : fail('lseek');
 }
 
-/** Takes an exclusive lock that ends with the process; false when somebody else has it. */
-export function tryLock(fd: number): boolean {
-  if (fn.flock(fd, LOCK_EX_NB) === 0) return true;
+/**
+ * Takes a lock that ends with the process, or makes the one that it has another; false when
+ * somebody else's is in the way.
+ */
+export function tryLock(fd: number, kind: keyof typeof LOCK = 'alone'): boolean {
+  if (fn.flock(fd, LOCK[kind] | LOCK_NB) === 0) return true;
   return koffi.errno() === constants.errno.EWOULDBLOCK ? false : fail('flock');
 }
 

@@ -23,6 +23,7 @@ import type { RestoreTally } from './restore-tally.ts';
 import { openDirectory } from './safe-target.ts';
 import { NAME, type NamedDirectory, type TargetNames } from './target-names.ts';
 import type { TargetTree } from './target-tree.ts';
+import { isLeftover } from './leftovers.ts';
 import { targetTrouble } from './target-trouble.ts';
 
 const CACHE_KIB = 4 * 1024;
@@ -143,6 +144,8 @@ class ExtraFinder {
       return;
     }
     for (const name of this.#names(path, status)) {
+      // Another restore may be working on it; leftovers.ts finds out.
+      if (isLeftover(name)) continue;
       const child = { path: below(path, name), source: below(directory.source, name) };
       const kind = names.kindOf(child.path);
       if (kind === NAME.kept || kind === NAME.directory) continue;

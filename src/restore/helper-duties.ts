@@ -28,7 +28,7 @@ class NotHere extends Error {}
 export function openDuty(duty: HelperDuty): { doTask: DoTask; close: () => void } {
   if (duty.kind === 'check') return { doTask: checkDigests, close: () => undefined };
   const top = openDirectory(duty.topFd, cString('.'));
-  const directories = new TargetDirectories(top, HANDLES_MAX);
+  const directories = new TargetDirectories(top, { handlesMax: HANDLES_MAX });
   const maker = makerIn(directories, duty.temporaryPrefix);
   return {
     doTask: (fileId, task, bytes) => writeFile(maker, fileId, { task, bytes }),

@@ -14,6 +14,7 @@ import { type Existing, compareExisting } from './compare-existing.ts';
 import type { ContentPlan } from './content-plan.ts';
 import type { EntrySelection } from './entry-selection.ts';
 import { groupOf } from './hard-link-group.ts';
+import type { Leftovers } from './leftovers.ts';
 import { type NewLedgerEntry, STATE, type RestoreLedger } from './restore-ledger.ts';
 import type { Overwrite } from './restore-options.ts';
 import type { RestoreTally } from './restore-tally.ts';
@@ -44,6 +45,8 @@ export type PlanStages = {
   readonly names: TargetNames | undefined;
   /** The target as it is; undefined when it is not there yet. */
   readonly tree: TargetTree | undefined;
+  /** What is left in the target of earlier restores. */
+  readonly leftovers: Leftovers;
 };
 
 /** What the restore will take. */
@@ -142,6 +145,7 @@ class Planner {
     const role = selection.roleOf(source, entry.type === 'd');
     const path = selection.placeOf(source);
     if (path === undefined) return undefined;
+    this.#stages.leftovers.isRecorded(path);
     if (role === undefined || (role === 'parent' && entry.type !== 'd')) {
       names?.claim(path, NAME.kept, source);
       return undefined;

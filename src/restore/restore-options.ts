@@ -63,6 +63,8 @@ export type RestoreSummary = {
   readonly changed: boolean;
   readonly deleted: number;
   readonly bytesWritten: number;
+  /** Unfinished files of an earlier restore that was killed. */
+  readonly leftoversRemoved: number;
   readonly segmentsRead: number;
   /** Of a dry run, whose other numbers say what would be done. */
   readonly dryRun: boolean;

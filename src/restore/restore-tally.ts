@@ -28,6 +28,7 @@ export class RestoreTally {
   bytesWritten = 0;
   warnings = 0;
   damaged = 0;
+  leftoversRemoved = 0;
   /** Regular files that were looked at or written, for progress. */
   #filesSeen = 0;
   #bytesSeen = 0;

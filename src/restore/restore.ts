@@ -6,6 +6,7 @@
  *     readMetadata -> plan-restore                what is wanted, what is there already?
  *       -> restore-ledger, content-plan           remembered in temporary databases
  *       -> check-room: room                       nothing was written up to here
+ *     leftovers                                   of a restore that was killed: removed
  *     extra-entries                               --delete: what is not in the snapshot
  *     build-tree -> make-entry                    directories, links, special files
  *     deliver-contents -> restore-contents        each segment once, pieces in any order
@@ -32,6 +33,7 @@ import { type TargetState, checkRoom, checkTarget, openTarget } from './check-ro
 import { ContentPlan } from './content-plan.ts';
 import { deliverContents } from './deliver-contents.ts';
 import { finishDirectories } from './finish-directories.ts';
+import { Leftovers } from './leftovers.ts';
 import { linkName } from './link-name.ts';
 import { planRestore } from './plan-restore.ts';
 import { ContentRestorer } from './restore-contents.ts';
@@ -45,10 +47,10 @@ import { tellPlan } from './tell-plan.ts';
 import { TargetNames } from './target-names.ts';
 import { UndoDirectory } from './undo-directory.ts';
 import { RestoreTally } from './restore-tally.ts';
-import { NEW_DIRECTORY_MODE } from './safe-target.ts';
+import { NEW_DIRECTORY_MODE, type OnOpen } from './safe-target.ts';
 import { AttributeSetter } from './set-attributes.ts';
 import { CannotMake } from './make-entry.ts';
-import { TargetTree } from './target-tree.ts';
+import { TargetTree, type TreeOptions } from './target-tree.ts';
 import { utf8Of } from '../std/byte-path.ts';
 import { targetTrouble } from './target-trouble.ts';
 import { WrongContent } from './write-file.ts';
@@ -84,7 +86,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreSummary> 
     const segmentsRead = isDry ? plan.segments.length : await run.write();
     const { entries, files, filesRestored, filesUnchanged, bytesWritten, warnings, damaged } =
       tally;
-    const { kept, hasChanged: changed, deletedEntries: deleted } = tally;
+    const { kept, hasChanged: changed, deletedEntries: deleted, leftoversRemoved } = tally;
     return {
       snapshot: snapshot.name,
       target: place,
@@ -96,12 +98,17 @@ export async function restore(options: RestoreOptions): Promise<RestoreSummary> 
         kept,
         changed,
         deleted,
+        leftoversRemoved,
         bytesWritten,
         segmentsRead,
       },
       ...{ dryRun: isDry, bytesToFetch, warnings, damaged },
       durationS: (performance.now() - started) / 1000,
     };
+  } catch (error) {
+    // Whatever was interrupted: here is said what that means for the target.
+    if (error instanceof LbsError && error.code === 'interrupted') tally.checkSignal();
+    throw error;
   } finally {
     extra?.close();
     names?.close();
@@ -153,6 +160,7 @@ class RestoreRun {
   readonly #parts: Parts;
   readonly #isForeign: boolean;
   readonly #attributes: AttributeSetter;
+  readonly #leftovers = new Leftovers();
 
   constructor(options: RestoreOptions, parts: Parts) {
     this.#options = options;
@@ -178,11 +186,13 @@ class RestoreRun {
       numericOwner: this.#options.numericOwner ?? false,
       overwrite: this.#options.overwrite ?? 'if-changed',
     };
-    const tree = target.isThere ? this.#openTree({ isNew: false }) : undefined;
+    const leftovers = this.#leftovers;
+    const onOpen: OnOpen = (path, fd) => leftovers.lookIn(path, fd);
+    const tree = target.isThere ? this.#openTree({ isNew: false, onOpen }) : undefined;
     try {
       const attributes = this.#attributes;
       const { selection, names, extra } = this.#parts;
-      const stages = { ledger, plan, attributes, tally, tree, selection, names };
+      const stages = { ledger, plan, attributes, tally, tree, selection, names, leftovers };
       const needs = await planRestore(entries, settings, stages);
       if (extra && names && tree) await this.#findExtra(extra, { names, tree });
       const isUndone = this.#options.undoDir !== undefined;
@@ -230,6 +240,7 @@ class RestoreRun {
     const stages: RestoreStages = { ledger, tally, maker: { tree, attributes: this.#attributes } };
     const contents = new ContentRestorer(stages);
     try {
+      await this.#leftovers.removeAndLock(tree, tally);
       if (extra) await deleteExtra(extra, tree, tally);
       await buildTree(stages);
       tally.progress();
@@ -252,17 +263,13 @@ class RestoreRun {
     }
   }
 
-  #openTree(options: { isNew: boolean; undoDir?: string | undefined; mayReplace?: boolean }) {
+  #openTree(options: Omit<TreeOptions, 'undo'> & { undoDir?: string | undefined }) {
     const { place, target, ledger } = this.#parts;
-    const { isNew, undoDir, mayReplace } = options;
+    const { undoDir, ...others } = options;
     const fd = openTarget(place, target, NEW_DIRECTORY_MODE);
     try {
       const undo = undoDir === undefined ? undefined : UndoDirectory.open(undoDir, fd);
-      return new TargetTree(fd, ledger, {
-        isNew,
-        undo,
-        ...(mayReplace !== undefined && { mayReplace }),
-      });
+      return new TargetTree(fd, ledger, { ...others, undo });
     } catch (error) {
       closeFd(fd);
       throw error;

@@ -62,6 +62,9 @@ export type DirectoryHandle = {
   readonly hasDefaultAcl: boolean;
 };
 
+/** Is told of a directory that was opened, by its path as Latin-1 text (`''` for the target). */
+export type OnOpen = (path: string, fd: number) => void;
+
 /** Handles of the directories below a target. `close` when done. */
 export class TargetDirectories {
   readonly #top: DirectoryHandle;
@@ -70,11 +73,14 @@ export class TargetDirectories {
   /** The directory that was asked for last: most entries lie in the one of the entry before. */
   #last: { readonly path: Buffer; readonly handle: DirectoryHandle } | undefined;
   readonly #handlesMax: number;
+  readonly #onOpen: OnOpen | undefined;
 
   /** Takes over `fd`, the open target. */
-  constructor(fd: number, handlesMax = HANDLES_MAX) {
-    this.#handlesMax = handlesMax;
+  constructor(fd: number, options: { handlesMax?: number; onOpen?: OnOpen | undefined } = {}) {
+    this.#handlesMax = options.handlesMax ?? HANDLES_MAX;
+    this.#onOpen = options.onOpen;
     this.#top = { fd, hasDefaultAcl: hasDefaultAcl(fd) };
+    this.#onOpen?.('', fd);
   }
 
   get top(): DirectoryHandle {
@@ -148,6 +154,7 @@ export class TargetDirectories {
       const name = libc.cString(Buffer.from(text.slice(start, stop), 'latin1'));
       const fd = openDirectory(from.fd, name);
       from = { fd, hasDefaultAcl: hasDefaultAcl(fd) };
+      this.#onOpen?.(text.slice(0, stop), fd);
       this.#keep(text.slice(0, stop), from);
       start = stop + 1;
     }

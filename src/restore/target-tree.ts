@@ -13,7 +13,12 @@ import { O } from '../posix/libc.ts';
 import { newUuid } from '../std/clock.ts';
 import { sortedNames } from '../sources/filesystem/directory-reader.ts';
 import type { RestoreLedger } from './restore-ledger.ts';
-import { type DirectoryHandle, NEW_DIRECTORY_MODE, TargetDirectories } from './safe-target.ts';
+import {
+  type DirectoryHandle,
+  NEW_DIRECTORY_MODE,
+  type OnOpen,
+  TargetDirectories,
+} from './safe-target.ts';
 import type { UndoDirectory } from './undo-directory.ts';
 
 /** Directories that the snapshot does not describe; the umask takes its part. */
@@ -25,6 +30,9 @@ const ACL_NAMES = ['system.posix_acl_access', 'system.posix_acl_default'].map((n
   Buffer.from(name),
 );
 const IS_DIRECTORY = new Set(['EISDIR', 'ENOTEMPTY', 'EEXIST']);
+
+/** All names of unfinished things begin with this. */
+export const TEMPORARY_PREFIX = '.lbs-restore-';
 
 /** Something stands in the target that a restore may not remove. A warning, not an error. */
 export class InTheWay extends Error {
@@ -43,6 +51,8 @@ export type TreeOptions = {
   readonly undo?: UndoDirectory | undefined;
   /** False: what came into the target since the plan was made is not replaced either. */
   readonly mayReplace?: boolean;
+  /** Is told of each directory that is opened. */
+  readonly onOpen?: OnOpen;
 };
 
 /** The temporary name of an entry; the same for the whole run, in each of its threads. */
@@ -57,7 +67,7 @@ export class TargetTree {
   /** The last path where `look` saw nothing. Entries come in path order, so one is enough. */
   #missing: Buffer | undefined;
   /** All temporary names of this run: this and the entry's id. */
-  readonly temporaryPrefix = `.lbs-restore-${newUuid()}`;
+  readonly temporaryPrefix = `${TEMPORARY_PREFIX}${newUuid()}`;
 
   /** True when the target itself was made by this run. */
   readonly isNew: boolean;
@@ -68,7 +78,7 @@ export class TargetTree {
 
   /** Takes over `fd`, the open target, and the undo directory. */
   constructor(fd: number, ledger: RestoreLedger, options: TreeOptions) {
-    this.#directories = new TargetDirectories(fd);
+    this.#directories = new TargetDirectories(fd, { onOpen: options.onOpen });
     this.#ledger = ledger;
     this.isNew = options.isNew;
     this.undo = options.undo;
