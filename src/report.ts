@@ -21,7 +21,16 @@ export type SourceWarning = {
 /** What could not be put back exactly as recorded while restoring; exit 3 at the end. */
 export type RestoreWarning = {
   readonly code:
-    'owner' | 'mode' | 'time' | 'xattr' | 'special' | 'hard-link' | 'in-the-way' | 'write';
+    | 'owner'
+    | 'mode'
+    | 'time'
+    | 'xattr'
+    | 'holes'
+    | 'name'
+    | 'special'
+    | 'hard-link'
+    | 'in-the-way'
+    | 'write';
   readonly path: BytePath;
   readonly message: string;
 };

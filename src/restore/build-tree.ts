@@ -72,6 +72,7 @@ function correctFile({ maker, tally }: RestoreStages, entry: LedgerEntry, warn: 
       const status = statusOf(fd);
       const isStill = status.type === 'f' && status.sizeBytes === entry.sizeBytes;
       if (!isStill) throw new InTheWay('it was replaced while it was restored');
+      maker.tree.checkName({ dir, name });
       const place: Place = { fd, pinned: readable < 0, isSymlink: false, dir: dir.fd, name };
       // With several names it was compared before, and is as recorded already.
       const isOurs = status.links === 1;

@@ -44,7 +44,7 @@ export function checkTarget(target: string): TargetState {
     return { existing: parent, isThere: false };
   }
   // A read-only directory of our own is opened up while we work in it.
-  if (!isOwn(found.uid)) checkWritable(target, `the target ${target}`);
+  if (!isOwn(found.uid) || isOnReadOnly(target)) checkWritable(target, `the target ${target}`);
   return { existing: target, isThere: true };
 }
 
@@ -59,6 +59,15 @@ function directoryAt(path: string, what: string): { uid: number } | undefined {
     }
   }
   throw unusable(`${what} is not a directory`, 'restore into a directory, or a name in one');
+}
+
+function isOnReadOnly(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return false;
+  } catch (error) {
+    return errnoName(error) === 'EROFS';
+  }
 }
 
 function checkWritable(path: string, what: string): void {

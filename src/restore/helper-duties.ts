@@ -4,7 +4,8 @@
  *
  * A file is written in exactly the way of the main thread (write-file.ts), through directory
  * handles of the helper's own. What is out of the ordinary is left to the main thread: a directory
- * that is missing or closed, an inherited access control list, anything there is to warn about.
+ * that is missing or closed, an inherited access control list, a filesystem that keeps names or
+ * attributes in a way of its own, anything there is to warn about.
  */
 import { hash } from 'node:crypto';
 import { LbsError, errnoName } from '../errors.ts';
@@ -12,6 +13,7 @@ import { cString, renameAt } from '../posix/libc.ts';
 import type { HelperDuty } from './helper-messages.ts';
 import { decodeRecord } from './ledger-record.ts';
 import { TargetDirectories, openDirectory } from './safe-target.ts';
+import { NameTaken, endsInDot } from './same-names.ts';
 import { AttributeSetter } from './set-attributes.ts';
 import { temporaryNameOf } from './target-tree.ts';
 import { type WholeFileMaker, WrongContent, writeWholeFile } from './write-file.ts';
@@ -51,10 +53,15 @@ function makerIn(directories: TargetDirectories, prefix: string): WholeFileMaker
       temporaryName: (id) => temporaryNameOf(prefix, id),
       at: (path, action) => {
         const { handle, name } = directories.parent(path);
-        if (handle.hasDefaultAcl) throw new NotHere();
+        const isOrdinary = handle.folds !== true && handle.keepsExactly !== false;
+        if (handle.hasDefaultAcl || !isOrdinary) throw new NotHere();
         return action({ dir: handle, name });
       },
-      place: (_path, { dir, name }, temporary) => renameAt(dir.fd, temporary, dir.fd, name),
+      place: (_path, { dir, name }, temporary) => {
+        directories.names.checkFree(dir, name, temporary);
+        if (dir.folds === true || endsInDot(name)) throw new NotHere();
+        renameAt(dir.fd, temporary, dir.fd, name);
+      },
     },
     attributes: new AttributeSetter(true),
   };
@@ -76,6 +83,7 @@ function writeFile(
   } catch (error) {
     const isKnown =
       error instanceof NotHere ||
+      error instanceof NameTaken ||
       error instanceof WrongContent ||
       error instanceof LbsError ||
       errnoName(error) !== undefined;

@@ -6,13 +6,13 @@
  */
 import { readSync } from 'node:fs';
 import { errnoName, messageOf } from '../errors.ts';
-import { statusAt, statusIfAny } from '../posix/file-status.ts';
+import { statusAt, statusIfAny, statusOf } from '../posix/file-status.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
 import { makeEntry } from './make-entry.ts';
 import type { LedgerEntry } from './restore-ledger.ts';
 import type { Warn } from './set-attributes.ts';
-import type { TargetTree } from './target-tree.ts';
+import type { Spot, TargetTree } from './target-tree.ts';
 import { AsideFile, drain, type FileMaker } from './write-file.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -29,7 +29,7 @@ const CANNOT_LINK = new Set([
 
 export type LinkOutcome = 'linked' | 'unchanged' | 'copied';
 
-/** @throws {InTheWay}, {SystemError} */
+/** @throws {InTheWay}, {NameTaken}, {SystemError} */
 export function linkName(
   maker: FileMaker,
   first: LedgerEntry,
@@ -42,6 +42,7 @@ export function linkName(
     return tree.at(entry.path, (spot) => {
       const source = statusAt(from.dir, from.name);
       const present = statusIfAny(spot.dir.fd, spot.name);
+      if (present !== undefined) tree.checkName(spot);
       if (present?.inode === source.inode && present.device === source.device) return 'unchanged';
       const aside = present === undefined ? spot.name : tree.temporaryName(entry.id);
       try {
@@ -49,6 +50,7 @@ export function linkName(
       } catch (error) {
         if (!CANNOT_LINK.has(errnoName(error) ?? '')) throw error;
         warn('hard-link', `it is a copy, not a hard link: ${messageOf(error)}`);
+        if (entry.type === 'f' && isCopied(maker, from, { entry, spot, warn })) return 'unchanged';
         return copy(maker, from, { ...entry, holes: first.holes }, warn);
       }
       if (present === undefined) return 'linked';
@@ -73,6 +75,40 @@ function pin(tree: TargetTree, first: LedgerEntry): Pinned {
     dir: libc.openAt(dir.fd, libc.cString('.'), O.PATH | O.DIRECTORY),
     name,
   }));
+}
+
+/** True when an earlier restore made the copy; its attributes are put right. */
+function isCopied(
+  { attributes }: FileMaker,
+  from: Pinned,
+  { entry, spot, warn }: { entry: LedgerEntry; spot: Spot; warn: Warn },
+): boolean {
+  const flags = O.RDONLY | O.NOFOLLOW | O.NONBLOCK;
+  const own = libc.tryOpenAt(spot.dir.fd, spot.name, flags);
+  if (own < 0) return false;
+  const first = libc.openAt(from.dir, from.name, flags);
+  try {
+    const status = statusOf(own);
+    const isSingle = status.type === 'f' && status.links === 1;
+    if (!isSingle || !hasSameBytes(own, first)) return false;
+    const place = { fd: own, pinned: false, isSymlink: false, dir: spot.dir.fd, name: spot.name };
+    attributes.correct(place, entry.wish, status, warn);
+    return true;
+  } finally {
+    libc.close(first);
+    libc.close(own);
+  }
+}
+
+function hasSameBytes(one: number, other: number): boolean {
+  const [ones, others] = [Buffer.allocUnsafe(CHUNK_BYTES), Buffer.allocUnsafe(CHUNK_BYTES)];
+  for (let at = 0; ;) {
+    const length = readSync(one, ones, 0, CHUNK_BYTES, at);
+    const otherLength = readSync(other, others, 0, CHUNK_BYTES, at);
+    if (!ones.subarray(0, length).equals(others.subarray(0, otherLength))) return false;
+    if (length === 0) return true;
+    at += length;
+  }
 }
 
 function copy(maker: FileMaker, from: Pinned, entry: LedgerEntry, warn: Warn): LinkOutcome {

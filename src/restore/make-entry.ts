@@ -33,7 +33,10 @@ export function makeEntry(maker: FileMaker, entry: LedgerEntry, warn: Warn): Mak
     try {
       create(spot, spot.name, entry);
     } catch (error) {
-      if (errnoName(error) !== 'EEXIST') throw error;
+      if (errnoName(error) !== 'EEXIST') {
+        if (errnoName(error) === 'EIO') removeEmptyFile(spot);
+        throw error;
+      }
       return replace(maker, entry, spot, warn);
     }
     setNew(maker, entry, spot, warn);
@@ -42,6 +45,12 @@ export function makeEntry(maker: FileMaker, entry: LedgerEntry, warn: Warn): Mak
 }
 
 export type MakeOutcome = 'made' | 'corrected' | 'unchanged';
+
+/** exFAT in FUSE fails to make a fifo, and leaves an empty file of its name. */
+function removeEmptyFile({ dir, name }: Spot): void {
+  const status = statusIfAny(dir.fd, name);
+  if (status?.type === 'f' && status.sizeBytes === 0) libc.unlinkAt(dir.fd, name);
+}
 
 function create({ dir }: Spot, name: Buffer, entry: LedgerEntry): void {
   const { type, target, device } = entry;
@@ -73,7 +82,7 @@ function setNew({ attributes }: FileMaker, entry: LedgerEntry, spot: Spot, warn:
   try {
     const { type, links } = statusOf(place.fd);
     if (type !== entry.type || links > 1) throw new InTheWay('it was replaced while it was made');
-    attributes.setNew(place, entry.wish, spot.dir.hasDefaultAcl && type !== 'l', warn);
+    attributes.setNew(place, entry.wish, spot.dir, warn);
   } finally {
     libc.close(place.fd);
   }
@@ -94,6 +103,7 @@ export function isSame(spot: Spot, entry: LedgerEntry, status: FileStatus): bool
 /** Something has this name already: keeps it when it is the recorded thing. */
 function replace(maker: FileMaker, entry: LedgerEntry, spot: Spot, warn: Warn): MakeOutcome {
   const { attributes, tree } = maker;
+  tree.checkName(spot);
   const status = statusIfAny(spot.dir.fd, spot.name);
   if (status && isSame(spot, entry, status)) {
     const place = open(entry, spot);
@@ -112,12 +122,12 @@ function replace(maker: FileMaker, entry: LedgerEntry, spot: Spot, warn: Warn): 
     }
   }
   const temporary = tree.temporaryName(entry.id);
-  create(spot, temporary, entry);
   try {
+    create(spot, temporary, entry);
     setNew(maker, entry, { dir: spot.dir, name: temporary }, warn);
     tree.place(entry.path, spot, temporary);
   } catch (error) {
-    libc.unlinkAt(spot.dir.fd, temporary);
+    tree.removeTemporary(entry.path, entry.id);
     throw error;
   }
   return 'made';

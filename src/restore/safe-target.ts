@@ -11,6 +11,7 @@
 import { LbsError } from '../errors.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
+import { type NamedDirectory, SameNames } from './same-names.ts';
 
 const SLASH = 0x2f;
 const DOT = 0x2e;
@@ -56,10 +57,11 @@ export function safePath(path: Buffer, foreign: boolean): Buffer {
   return Buffer.from(parts.join('/'), 'latin1');
 }
 
-export type DirectoryHandle = {
-  readonly fd: number;
+export type DirectoryHandle = NamedDirectory & {
   /** New entries in it inherit an access control list, which then has to be taken off again. */
   readonly hasDefaultAcl: boolean;
+  /** Its filesystem keeps modes and times as they are set; undefined as long as nobody looked. */
+  keepsExactly?: boolean;
 };
 
 /** Is told of a directory that was opened, by its path as Latin-1 text (`''` for the target). */
@@ -73,6 +75,7 @@ export class TargetDirectories {
   /** The directory that was asked for last: most entries lie in the one of the entry before. */
   #last: { readonly path: Buffer; readonly handle: DirectoryHandle } | undefined;
   readonly #handlesMax: number;
+  readonly names = new SameNames();
   readonly #onOpen: OnOpen | undefined;
 
   /** Takes over `fd`, the open target. */
@@ -153,6 +156,12 @@ export class TargetDirectories {
       const stop = slash < 0 ? text.length : slash;
       const name = libc.cString(Buffer.from(text.slice(start, stop), 'latin1'));
       const fd = openDirectory(from.fd, name);
+      try {
+        this.names.check(from, name);
+      } catch (error) {
+        libc.close(fd);
+        throw error;
+      }
       from = { fd, hasDefaultAcl: hasDefaultAcl(fd) };
       this.#onOpen?.(text.slice(0, stop), fd);
       this.#keep(text.slice(0, stop), from);

@@ -15,6 +15,8 @@ import { type FileStatus, type Timespec, statusOf, toNs } from '../posix/file-st
 import * as libc from '../posix/libc.ts';
 import type { RestoreWarning } from '../report.ts';
 import { showPath } from '../std/byte-path.ts';
+import { KeptAttributes, TOO_FAR_AWAY, keepsOddities, wasChanged } from './kept-attributes.ts';
+import type { DirectoryHandle } from './safe-target.ts';
 
 /** The attributes that an entry should have. Undefined ones are not recorded: left as they are. */
 export type Wish = {
@@ -67,13 +69,24 @@ export class AttributeSetter {
   readonly #groups = new Set(process.getgroups?.() ?? []);
   /** False for snapshots of other programs, which recorded whole seconds only. */
   readonly #exactTimes: boolean;
+  readonly #exactDevices = new Map<string, boolean>();
 
   constructor(exactTimes: boolean) {
     this.#exactTimes = exactTimes;
   }
 
   /** Sets everything on an entry that was just made by us, without looking first. */
-  setNew(place: Place, wish: Wish, inheritsAcl: boolean, warn: Warn): void {
+  setNew(place: Place, wish: Wish, dir: DirectoryHandle, warn: Warn): void {
+    if (this.#keepsExactly(place, dir)) this.#setAll(place, wish, dir, warn);
+    else {
+      const kept = new KeptAttributes(warn);
+      const mode = this.#setAll(place, wish, dir, kept.warn);
+      kept.compare({ ...wish, mode }, statusOf(place.fd), place.isSymlink);
+    }
+  }
+
+  /** Returns the mode that it set. */
+  #setAll(place: Place, wish: Wish, dir: DirectoryHandle, warn: Warn): number | undefined {
     let mode = wish.mode;
     if (this.#isRoot) {
       if (!this.#give(place, wish.uid ?? KEEP_ID, wish.gid ?? KEEP_ID, warn)) {
@@ -83,30 +96,39 @@ export class AttributeSetter {
       const status = this.#setOwner(place, wish, statusOf(place.fd), warn);
       mode = this.#withoutSetId(place, wish, status, warn);
     }
-    if (inheritsAcl) this.#setXattrs(place, wish.xattrs ?? [], warn);
+    if (dir.hasDefaultAcl && !place.isSymlink) this.#setXattrs(place, wish.xattrs ?? [], warn);
     else for (const xattr of wish.xattrs ?? []) this.#setXattr(place, xattr, warn);
     if (mode !== undefined && !place.isSymlink) this.#setMode(place, mode, warn);
     if (wish.mtime !== undefined) this.#setTime(place, wish.mtime, warn);
+    return mode;
   }
 
   /** Sets what differs from `status`. True when something was changed. */
-  correct(place: Place, wish: Wish, status: FileStatus, warn: Warn): boolean {
+  correct(place: Place, wish: Wish, status: FileStatus, callerWarn: Warn): boolean {
+    const kept = new KeptAttributes(callerWarn);
+    const { warn } = kept;
     let now = this.#setOwner(place, wish, status, warn);
+    let isTried = now !== status;
+    let mtime: Wish['mtime'];
     if (wish.xattrs !== undefined && this.#xattrsDiffer(place, wish.xattrs)) {
       this.#writable(place, now, warn, () => this.#setXattrs(place, wish.xattrs ?? [], warn));
-      now = { ...statusOf(place.fd), ctime: { s: 0, ns: -1 } };
+      now = statusOf(place.fd);
+      isTried = true;
     }
     const mode = this.#withoutSetId(place, wish, now, warn);
-    let changed = now !== status;
     if (mode !== undefined && !place.isSymlink && mode !== now.mode) {
       this.#setMode(place, mode, warn);
-      changed = true;
+      isTried = true;
     }
     if (wish.mtime !== undefined && this.#timeDiffers(wish.mtime, now.mtime)) {
       this.#setTime(place, wish.mtime, warn);
-      changed = true;
+      isTried = true;
+      mtime = wish.mtime;
     }
-    return changed;
+    if (!isTried) return false;
+    const after = statusOf(place.fd);
+    kept.compare({ ...wish, mode, mtime }, after, place.isSymlink);
+    return wasChanged(status, after);
   }
 
   /** True when `correct` would have something to change that it may change. */
@@ -116,6 +138,19 @@ export class AttributeSetter {
     if (wish.mode !== undefined && !place.isSymlink && wish.mode !== status.mode) return true;
     if (wish.mtime !== undefined && this.#timeDiffers(wish.mtime, status.mtime)) return true;
     return wish.xattrs !== undefined && this.#xattrsDiffer(place, wish.xattrs);
+  }
+
+  /** True where everything is kept as it is set, so that nothing has to be read back. */
+  #keepsExactly(place: Place, dir: DirectoryHandle): boolean {
+    // Only an open file can be tried out; the next one will be.
+    if (dir.keepsExactly !== undefined || place.pinned) return dir.keepsExactly === true;
+    const { device } = statusOf(dir.fd);
+    let keeps = this.#exactDevices.get(device);
+    if (keeps === undefined) {
+      keeps = keepsOddities(place.fd);
+      this.#exactDevices.set(device, keeps);
+    }
+    return (dir.keepsExactly = keeps);
   }
 
   #timeDiffers(wish: Timespec, actual: Timespec): boolean {
@@ -144,7 +179,9 @@ export class AttributeSetter {
     const wrong = [];
     if (wish.uid !== undefined && wish.uid !== now.uid) wrong.push(`owner ${wish.uid}`);
     if (wish.gid !== undefined && wish.gid !== now.gid) wrong.push(`group ${wish.gid}`);
-    if (wrong.length > 0) warn('owner', `${wrong.join(' and ')} can only be set by root`);
+    if (wrong.length > 0 && !this.#isRoot) {
+      warn('owner', `${wrong.join(' and ')} can only be set by root`);
+    }
     return now;
   }
 
@@ -194,9 +231,7 @@ export class AttributeSetter {
       if (place.pinned) this.#setTimePinned(place, toNs(mtime));
       else libc.setTime(place.fd, toNs(mtime));
       if (mtime.s >= 0 && mtime.s <= TIME_SAFE_S) return;
-      if (statusOf(place.fd).mtime.s !== mtime.s) {
-        warn('time', 'this filesystem cannot hold a time so far away');
-      }
+      if (statusOf(place.fd).mtime.s !== mtime.s) warn('time', TOO_FAR_AWAY);
     } catch (error) {
       warn('time', `the time cannot be set: ${messageOf(notFatal(error))}`);
     }

@@ -13,6 +13,7 @@ import { O } from '../posix/libc.ts';
 import { newUuid } from '../std/clock.ts';
 import { sortedNames } from '../sources/filesystem/directory-reader.ts';
 import type { RestoreLedger } from './restore-ledger.ts';
+import { endsInDot } from './same-names.ts';
 import {
   type DirectoryHandle,
   NEW_DIRECTORY_MODE,
@@ -157,6 +158,7 @@ export class TargetTree {
       } catch (error) {
         if (errnoName(error) !== 'EEXIST') throw error;
       }
+      this.checkName({ dir, name });
       if (statusIfAny(dir.fd, name)?.type === 'd') return false;
       if (!this.#mayReplace) throw new InTheWay('something that is kept is in its place');
       if (this.undo) this.undo.move(path, { dir, name });
@@ -168,11 +170,13 @@ export class TargetTree {
 
   /**
    * Gives the thing at the temporary name in `spot` its name, in place of what is there.
-   * An empty directory is replaced. @throws {InTheWay} for one that is not empty
+   * An empty directory is replaced. @throws {InTheWay} for one that is not empty; {NameTaken}
    */
   place(path: Buffer, { dir, name }: Spot, temporary: Buffer): void {
+    this.#directories.names.checkFree(dir, name, temporary);
     if (!this.#mayReplace) {
       placeBeside(dir.fd, name, temporary);
+      this.#checkMade({ dir, name }, 0);
       return;
     }
     this.undo?.keep(path, { dir, name });
@@ -183,6 +187,12 @@ export class TargetTree {
       this.removeEmptyDirectory(path, { dir, name });
       libc.renameAt(dir.fd, temporary, dir.fd, name);
     }
+    this.#checkMade({ dir, name }, 0);
+  }
+
+  /** @throws {NameTaken} when what is found at the spot, which is something, has another name */
+  checkName({ dir, name }: Spot): void {
+    this.#directories.names.check(dir, name);
   }
 
   /** @throws {InTheWay} */
@@ -251,8 +261,20 @@ export class TargetTree {
     this.undo?.close();
   }
 
+  /** FAT makes `a` when it is asked for `a.`: then it is removed again. @throws {NameTaken} */
+  #checkMade(spot: Spot, removeFlags: number): void {
+    if (!endsInDot(spot.name)) return;
+    try {
+      this.checkName(spot);
+    } catch (error) {
+      libc.unlinkAt(spot.dir.fd, spot.name, removeFlags);
+      throw error;
+    }
+  }
+
   #mkdir(dir: DirectoryHandle, name: Buffer, mode: number): void {
     libc.mkdirAt(dir.fd, name, mode);
+    this.#checkMade({ dir, name }, libc.AT_REMOVEDIR);
     if (!dir.hasDefaultAcl) return;
     const fd = libc.openAt(dir.fd, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
     try {

@@ -13,7 +13,9 @@ import { ftruncateSync, readSync, writeSync } from 'node:fs';
 import { type Checksum, parseChecksum } from '../format/checksum.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
+import { humanSize } from '../std/human-size.ts';
 import { covers, partsOf, totalLength } from './byte-ranges.ts';
+import { filledBytes } from './filled-holes.ts';
 import type { LedgerEntry } from './restore-ledger.ts';
 import type { AttributeSetter, Place, Warn } from './set-attributes.ts';
 import type { Spot, TargetTree } from './target-tree.ts';
@@ -87,7 +89,7 @@ export function writeWholeFile(
     let isOpen = true;
     try {
       writeAll(fd, content, 0);
-      maker.attributes.setNew(fileAt(fd, spot), entry.wish, spot.dir.hasDefaultAcl, warn);
+      maker.attributes.setNew(fileAt(fd, spot), entry.wish, spot.dir, warn);
       // Before it has its name: some filesystems say only now that there was no room.
       isOpen = false;
       libc.close(fd);
@@ -216,7 +218,8 @@ export class AsideFile {
       tree.at(this.entry.path, (spot) => {
         if (isOpen) {
           const place = fileAt(this.#fd, spot);
-          attributes.setNew(place, this.entry.wish, spot.dir.hasDefaultAcl, warn);
+          this.#checkHoles(warn);
+          attributes.setNew(place, this.entry.wish, spot.dir, warn);
           isOpen = false;
           libc.close(this.#fd);
         }
@@ -246,6 +249,11 @@ export class AsideFile {
       if (!part.inside) writeAll(this.#fd, piece, part.start);
       else if (!isZero(piece)) throw new WrongContent('it has content in a recorded hole');
     }
+  }
+
+  #checkHoles(warn: Warn): void {
+    const bytes = filledBytes(this.#fd, this.entry.holes);
+    if (bytes > 0) warn('holes', `it takes ${humanSize(bytes)} more than it did`);
   }
 
   #hashPiece(offset: number, bytes: Buffer): void {

@@ -3,7 +3,15 @@
  * modes, paths beyond PATH_MAX, mounted filesystems. LBS_KEEP=1 keeps it and prints where it is.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, realpathSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
@@ -44,6 +52,45 @@ export function removeTree(dir: string): void {
   if (!isRoot) spawnSync('chmod', ['-R', 'u+rwx', dir]);
   const { status, stderr } = spawnSync('rm', ['-rf', '--one-file-system', '--', dir]);
   if (status !== 0) throw new Error(`cannot remove ${dir}: ${String(stderr)}`);
+}
+
+export type ImageOptions = {
+  readonly sizeBytes?: number;
+  /** Words for its mkfs. */
+  readonly make?: readonly string[];
+  /** As after `mount -o`. */
+  readonly mount?: string;
+};
+
+const IMAGE_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Makes a filesystem in a file (`place` with `.img` after it) and mounts it at `place`, which is
+ * made. False, and the test's log names it, where this user or this kernel cannot.
+ */
+export function mountImage(
+  t: ExecutionContext,
+  type: string,
+  place: string,
+  options: ImageOptions = {},
+): boolean {
+  const { sizeBytes = IMAGE_BYTES, make = [], mount = 'rw' } = options;
+  const image = `${place}.img`;
+  mkdirSync(place, { recursive: true });
+  writeFileSync(image, '');
+  truncateSync(image, sizeBytes);
+  const PATH = `${process.env['PATH']}:/usr/sbin:/sbin`;
+  const run = (command: string, ...words: string[]) =>
+    spawnSync(command, words, { stdio: 'pipe', env: { ...process.env, PATH } });
+  const made = isRoot ? run(`mkfs.${type}`, ...make, image) : undefined;
+  // Where the kernel has no exFAT, a program may.
+  const isMounted = [type, `${type}-fuse`].some(
+    (driver) =>
+      made?.status === 0 &&
+      run('mount', '-t', driver, '-o', `loop,${mount}`, image, place).status === 0,
+  );
+  if (!isMounted) t.log(`left out: no ${type} filesystem can be mounted here`);
+  return isMounted;
 }
 
 /** Mounts a small tmpfs; false where this user or container may not. */
