@@ -22,6 +22,7 @@ import test, { type ExecutionContext } from 'ava';
 import * as libc from '../../src/posix/libc.ts';
 import { backupOptions, places, type Places } from '../helpers/places.ts';
 import { jsonLines, lbs, lbsExits, lbsOk, type Run } from '../helpers/run-lbs.ts';
+import { StanzaStore } from '../helpers/stanza-store.ts';
 import { makeFiles } from '../helpers/small-tree.ts';
 import {
   type ImageOptions,
@@ -171,6 +172,50 @@ asRoot('what exfat refuses is told of, and nothing is lost without a word', asyn
     t.true(told.includes(line), `${line} in:\n${told.join('\n')}`);
   }
   await againTheSame(t, at, told);
+});
+
+asRoot('names that differ by case only collide loudly where there are links too', async (t) => {
+  const at = places(t);
+  const make = ['-O', 'casefold', '-E', 'encoding=utf8'];
+  if (!mountImage(t, 'ext4', at.target, { make })) return t.pass();
+  spawnSync('rm', ['-rf', join(at.target, 'lost+found')]);
+  spawnSync('chattr', ['+F', at.target]);
+  await saveHardTree(t, at);
+  symlinkSync('upper', join(at.tree, 'LINK'));
+  symlinkSync('lower', join(at.tree, 'link'));
+  linkSync(join(at.tree, 'first'), join(at.tree, 'FIRST'));
+  // Of the same content as the other, which is then all that is found in its place.
+  makeFiles(at.tree, { TWIN: 'twin', twin: 'twin' });
+  await lbsOk(t, [...backupOptions(at), '.'], { cwd: at.tree });
+  const run = await restoreJson(t, at);
+  t.is(run.code, 3, run.stderr);
+  const told = refusals(run);
+  nothingIsLost(t, at, told);
+  const expected = ['lib', 'lib/x', 'lib/y', 'link', 'readme', 'twin'].map(
+    (name) => `name ${name}`,
+  );
+  t.deepEqual(
+    told.filter((line) => !/first/i.test(line)),
+    expected,
+  );
+  t.is(told.length, expected.length + 1);
+  await againTheSame(t, at, told);
+});
+
+asRoot('a file that is too large for vfat costs that file only', async (t) => {
+  const at = places(t);
+  if (!mountImage(t, 'vfat', at.target)) return t.pass();
+  const store = new StanzaStore();
+  const sizeBytes = 5 * KIB * MIB;
+  store.add('.', 'd');
+  store.add('huge', 'f', { data: `zero[${sizeBytes}]`, size: String(sizeBytes) });
+  store.file('small', [Buffer.from('content')]);
+  store.write(at.store);
+  const run = await restoreJson(t, at);
+  t.is(run.code, 3, run.stderr);
+  t.true(refusals(run).includes('write huge'), run.stdout);
+  t.true(run.stdout.includes('larger than a file can be on this filesystem'), run.stdout);
+  t.deepEqual(readdirSync(at.target), ['small']);
 });
 
 const KEEPING: readonly [type: string, options: ImageOptions][] = [
