@@ -21,6 +21,7 @@ const listing = Buffer.allocUnsafeSlow(LISTING_BYTES);
 /** A killed run leaves some hundred at most; what is beyond this is for the run after the next. */
 const NAMES_MAX = 10_000;
 const SEEK_SET = 0;
+const PREFIX = Buffer.from(TEMPORARY_PREFIX);
 const LEFTOVER = new RegExp(
   `(?:^|/)${TEMPORARY_PREFIX.replaceAll('.', '\\.')}[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9a-z]+$`,
 );
@@ -30,7 +31,7 @@ const LOCK_POLL_MS = 20;
 
 /** True for the name that a restore gives to something unfinished. */
 export function isLeftover(name: Buffer): boolean {
-  return name.includes(TEMPORARY_PREFIX) && LEFTOVER.test(name.toString('latin1'));
+  return name.includes(PREFIX) && LEFTOVER.test(name.toString('latin1'));
 }
 
 export class Leftovers {
@@ -55,7 +56,7 @@ export class Leftovers {
 
   /** Called with the path of every entry of the snapshot: what is recorded stays. */
   isRecorded(path: Buffer): void {
-    if (!path.includes(TEMPORARY_PREFIX)) return;
+    if (!path.includes(PREFIX)) return;
     const text = path.toString('latin1');
     if (LEFTOVER.test(text) && this.#recorded.size < NAMES_MAX) this.#recorded.add(text);
   }
@@ -89,12 +90,12 @@ export class Leftovers {
 
   #note(path: string, records: Buffer): void {
     // The names are found in the raw records: reading all of them would be work on every file.
-    for (let at = records.indexOf(TEMPORARY_PREFIX); at >= 0;) {
+    for (let at = records.indexOf(PREFIX); at >= 0;) {
       const end = records.indexOf(0, at);
       const name = records.toString('latin1', at, end < 0 ? records.length : end);
       const isFull = this.#found.size >= NAMES_MAX;
       if (LEFTOVER.test(name) && !isFull) this.#found.add(path === '' ? name : `${path}/${name}`);
-      at = records.indexOf(TEMPORARY_PREFIX, at + 1);
+      at = records.indexOf(PREFIX, at + 1);
     }
   }
 

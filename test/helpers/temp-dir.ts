@@ -89,7 +89,7 @@ export function mountImage(
       made?.status === 0 &&
       run('mount', '-t', driver, '-o', `loop,${mount}`, image, place).status === 0,
   );
-  if (!isMounted) t.log(`left out: no ${type} filesystem can be mounted here`);
+  if (!isMounted) t.log(`left out: no ${[type, ...make].join(' ')} can be mounted here`);
   return isMounted;
 }
 
