@@ -8,6 +8,7 @@
  * is looked for in the list of its directory. An ordinary directory costs one call, which finds out
  * that it is one.
  */
+import { constants } from 'node:os';
 import { statusIfAny } from '../posix/file-status.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
@@ -67,6 +68,7 @@ export class SameNames {
     if (this.#listed?.dir === dir && this.#listed.names.has(text)) return;
     // Inode numbers tell nothing: a filesystem in FUSE may have one for each spelling.
     const names = namesIn(dir.fd);
+    if (names === undefined) return;
     this.#listed = { dir, names };
     if (!names.has(text)) throw new NameTaken(name);
     // Both are there, so they are two.
@@ -94,8 +96,11 @@ function inOtherCase(name: Buffer): Buffer {
   return other;
 }
 
-function namesIn(dir: number): Set<ByteText> {
-  const fd = libc.openAt(dir, THIS_DIRECTORY, O.RDONLY | O.DIRECTORY);
+/** Undefined for a directory that may be written, but not read. */
+function namesIn(dir: number): Set<ByteText> | undefined {
+  const fd = libc.tryOpenAt(dir, THIS_DIRECTORY, O.RDONLY | O.DIRECTORY);
+  if (fd === -constants.errno.EACCES) return undefined;
+  if (fd < 0) throw new libc.SystemError('openat', -fd);
   try {
     return new Set(sortedNames(fd));
   } finally {

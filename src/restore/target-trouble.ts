@@ -16,7 +16,7 @@ const FATAL = new Set(['EIO', 'EROFS', 'ENODEV', 'ENXIO', 'ESTALE', 'EMFILE', 'E
 
 /** What filesystems say to a name that they cannot have, and when. */
 const NAME_REFUSED = new Set(['EINVAL', 'EILSEQ', 'ENAMETOOLONG']);
-const NAMING = new Set(['renameat', 'mkdirat', 'linkat', 'mknodat', 'symlinkat']);
+const NAMING = new Set(['renameat', 'mkdirat', 'linkat', 'mknodat', 'symlinkat', 'statx']);
 /** What they say to a thing of a kind that they do not have. A failing disk soon says EIO again. */
 const UNSUPPORTED = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EIO']);
 const MAKING = new Map([
@@ -49,7 +49,7 @@ export function targetTrouble(
   const call = error instanceof SystemError ? error.syscall : '';
   const thing = MAKING.get(call);
   if (thing !== undefined && UNSUPPORTED.has(name)) {
-    return { code: 'special', message: `this filesystem has no ${thing}` };
+    return { code: 'special', message: `no ${thing} here: ${messageOf(error)}` };
   }
   if (FATAL.has(name)) {
     throw new LbsError('io', `cannot write ${shown}: ${messageOf(error)}`, { cause: error });
