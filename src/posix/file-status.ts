@@ -38,6 +38,8 @@ const STATX_BTIME = 0x800;
 /** compressed, immutable, append, nodump, encrypted, verity, dax: what belongs to the file and
  * not to how it is mounted just now. */
 const KEPT_ATTRIBUTES = 0x4 | 0x10 | 0x20 | 0x40 | 0x800 | 0x100000 | 0x200000;
+/** Since Linux 5.8. */
+const STATX_ATTR_MOUNT_ROOT = 0x2000;
 const STATX_BYTES = 256;
 /** Linux has names of up to 255 bytes; more is possible. */
 const NAME_BYTES = 512;
@@ -73,6 +75,8 @@ export type FileStatus = {
   readonly rdev: string;
   /** STATX_ATTR bits that the filesystem says are set (compressed, immutable, append, ...). */
   readonly attributes: number;
+  /** A file system is mounted here, or a part of one, which may be the same one (a bind mount). */
+  readonly isMountPoint: boolean;
 };
 
 /**
@@ -149,6 +153,7 @@ function read(): FileStatus {
     device: deviceText.of(word32(136), word32(140)),
     rdev: rdevText.of(word32(128), word32(132)),
     attributes: word32(8 + 4 * LOW) & KEPT_ATTRIBUTES,
+    isMountPoint: (word32(8 + 4 * LOW) & STATX_ATTR_MOUNT_ROOT) !== 0,
   };
 }
 

@@ -58,9 +58,14 @@ function buildDirectory({ maker, tally }: RestoreStages, entry: LedgerEntry): St
     // A part of a snapshot goes into a target of its user's, whose own attributes stay.
     return entry.role === 'selected' || maker.tree.isNew ? STATE.finish : STATE.done;
   }
-  const isMade = maker.tree.makeDirectory(entry.path);
-  if (isMade && entry.role === 'selected') tally.restored(entry.path, 0);
-  return isMade || entry.role === 'selected' ? STATE.finish : STATE.done;
+  const outcome = maker.tree.makeDirectory(entry.path, entry.wish.mtime);
+  if (outcome === 'kept') return STATE.kept;
+  if (outcome === 'made') {
+    // One that only leads to what was asked for is a change too, but not what was asked for.
+    if (entry.role === 'selected') tally.restored(entry.path, 0);
+    else tally.corrected();
+  }
+  return outcome === 'made' || entry.role === 'selected' ? STATE.finish : STATE.done;
 }
 
 /** Looks at the attributes of a file whose content is as recorded. */

@@ -7,9 +7,10 @@
 import { createHash, hash } from 'node:crypto';
 import { readSync } from 'node:fs';
 import { parseChecksum } from '../format/checksum.ts';
-import { type FileStatus, statusOf, toNs } from '../posix/file-status.ts';
+import { type FileStatus, statusOf } from '../posix/file-status.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
+import { isKeptBy } from './overwrite-rule.ts';
 import type { NewLedgerEntry } from './restore-ledger.ts';
 import type { Overwrite } from './restore-options.ts';
 import type { RestoreTally } from './restore-tally.ts';
@@ -24,17 +25,10 @@ export type Existing = {
   readonly isEqual: boolean;
   /** It stays, because `--overwrite` says so. */
   readonly isKept: boolean;
+  readonly isDirectory: boolean;
   /** Bytes that become free when it is replaced. */
   readonly freedBytes: number;
 };
-
-/** What `--overwrite` says of what is there; content is compared only where that is asked for. */
-function keeps(overwrite: Overwrite, entry: NewLedgerEntry, status: FileStatus): boolean {
-  if (overwrite === 'never') return true;
-  const { mtime } = entry.wish;
-  if (overwrite !== 'if-newer' || mtime === undefined) return false;
-  return toNs(status.mtime) >= toNs(mtime);
-}
 
 /**
  * Looks at what is at the entry's path, and compares type, size and content where the entry is a
@@ -53,24 +47,30 @@ export async function compareExisting(
   const { tree, attributes, tally } = stages;
   let fd = -1;
   const mayBeEqual = isContent && overwrite !== 'always' && entry.checksum !== undefined;
+  const { mtime } = entry.wish;
+  if (entry.path.length === 0) {
+    const isKept = isKeptBy(overwrite, mtime, statusOf(tree.topFd));
+    return { isEqual: false, isKept, isDirectory: true, freedBytes: 0 };
+  }
   const status = tree.look(entry.path, (spot, found) => {
-    const isKept = keeps(overwrite, entry, found);
+    const isKept = isKeptBy(overwrite, mtime, found);
     if (mayBeEqual && !isKept && found.type === 'f' && found.sizeBytes === entry.sizeBytes) {
       fd = libc.tryOpenAt(spot.dir.fd, spot.name, O.RDONLY | O.NOFOLLOW | O.NONBLOCK);
     }
     return found;
   });
   if (!status) return undefined;
-  const isKept = keeps(overwrite, entry, status);
+  const isKept = isKeptBy(overwrite, mtime, status);
+  const isDirectory = status.type === 'd';
   const freedBytes = status.type === 'f' && status.links === 1 ? status.blocks * 512 : 0;
-  if (fd < 0) return { isEqual: false, isKept, freedBytes };
+  if (fd < 0) return { isEqual: false, isKept, isDirectory, freedBytes };
   try {
     const opened = statusOf(fd);
     const isEqual =
       opened.type === 'f' &&
       mayKeepNames(fd, entry, opened, attributes) &&
       (await hasContent(fd, entry, tally));
-    return { isEqual, isKept, freedBytes };
+    return { isEqual, isKept, isDirectory, freedBytes };
   } finally {
     libc.close(fd);
   }

@@ -15,11 +15,11 @@ import type Database from 'better-sqlite3';
 import { errnoName } from '../errors.ts';
 import { type FileStatus, statusIfAny, statusOf } from '../posix/file-status.ts';
 import * as libc from '../posix/libc.ts';
-import { O } from '../posix/libc.ts';
 import { sortedNames } from '../sources/filesystem/directory-reader.ts';
 import { openScratchDatabase } from '../std/scratch-database.ts';
 import type { EntrySelection } from './entry-selection.ts';
 import type { RestoreTally } from './restore-tally.ts';
+import type { OwnPlaces } from './own-places.ts';
 import { openDirectory } from './safe-target.ts';
 import { NAME, type NamedDirectory, type TargetNames } from './target-names.ts';
 import type { TargetTree } from './target-tree.ts';
@@ -47,6 +47,7 @@ export class ExtraEntries {
   readonly #db: Database.Database;
   readonly #add;
   readonly #setWhole;
+  readonly #has;
   count = 0;
   /** Bytes that become free. */
   freedBytes = 0;
@@ -54,6 +55,7 @@ export class ExtraEntries {
   constructor() {
     this.#db = openScratchDatabase(SCHEMA, CACHE_KIB);
     this.#add = this.#db.prepare<[Buffer, number]>('insert into extra values (?, ?, 0)');
+    this.#has = this.#db.prepare<[Buffer], number>('select 1 from extra where path = ?').pluck();
     this.#setWhole = this.#db.prepare<[Buffer]>('update extra set whole = 1 where path = ?');
   }
 
@@ -62,6 +64,10 @@ export class ExtraEntries {
     this.count++;
     if (status.type === 'd' || status.links > 1) return;
     this.freedBytes += status.blocks * DISK_SECTOR_BYTES;
+  }
+
+  has(path: Buffer): boolean {
+    return this.#has.get(path) !== undefined;
   }
 
   setWhole(path: Buffer): void {
@@ -100,8 +106,7 @@ export class ExtraEntries {
 export type DeleteRules = {
   readonly names: TargetNames;
   readonly selection: EntrySelection;
-  /** Directories of the backup itself. */
-  readonly ownPlaces: readonly string[];
+  readonly own: OwnPlaces;
 };
 
 /** Lists what is to be deleted; changes nothing. @throws {LbsError} io, interrupted */
@@ -112,7 +117,9 @@ export async function findExtra(
   tally: RestoreTally,
 ): Promise<void> {
   const finder = new ExtraFinder(extra, tree, rules, tally);
-  for (const directory of rules.names.directories()) await finder.lookInto(directory);
+  const { names } = rules;
+  for (const directory of names.directories()) await finder.lookInto(directory);
+  for (const directory of names.replacedDirectories()) await finder.lookAt(directory);
 }
 
 class ExtraFinder {
@@ -120,59 +127,68 @@ class ExtraFinder {
   readonly #tree: TargetTree;
   readonly #rules: DeleteRules;
   readonly #tally: RestoreTally;
-  /** `device:inode` of places that are never deleted. */
-  readonly #own: ReadonlySet<string>;
 
   constructor(extra: ExtraEntries, tree: TargetTree, rules: DeleteRules, tally: RestoreTally) {
     this.#extra = extra;
     this.#tree = tree;
     this.#rules = rules;
     this.#tally = tally;
-    this.#own = new Set(rules.ownPlaces.flatMap((place) => identityOf(place)));
   }
 
   async lookInto(directory: NamedDirectory): Promise<void> {
     const { names } = this.#rules;
-    const status = this.#statusOf(directory.path);
-    if (status === undefined || this.#isOwn(status)) return;
     const { path } = directory;
-    const isMount = path.length > 0 && status.device !== this.#deviceAbove(path);
+    const status = this.#statusOf(path);
+    if (status === undefined || this.#isWithinOwn(path)) return;
+    const isOther = path.length > 0 && status.device !== this.#statusOf(above(path))?.device;
+    const isMount = isOther || (path.length > 0 && status.isMountPoint);
     if (isMount && !names.hasBelow(path)) {
       this.#tally.note(
         `nothing is deleted in ${path.toString()}: a file system is mounted there, of which the snapshot has nothing`,
       );
       return;
     }
-    for (const name of this.#names(path, status)) {
+    for (const name of this.#names(path, status) ?? []) {
       // Another restore may be working on it; leftovers.ts finds out.
       if (isLeftover(name)) continue;
       const child = { path: below(path, name), source: below(directory.source, name) };
       const kind = names.kindOf(child.path);
-      if (kind === NAME.kept || kind === NAME.directory) continue;
+      if (kind === NAME.kept || kind === NAME.left || kind === NAME.directory) continue;
       const found = this.#statusIn(path, name);
       // What the snapshot has here is replaced, unless a directory is in its place.
-      if (found === undefined || (kind === NAME.other && found.type !== 'd')) continue;
+      if (found === undefined || (kind !== undefined && found.type !== 'd')) continue;
       if (await this.#takeAll(child, found, status.device)) this.#extra.setWhole(child.path);
       await this.#tally.rest();
     }
   }
 
+  /** A directory in the place of something that was asked for by its name. */
+  async lookAt(directory: NamedDirectory): Promise<void> {
+    const { path } = directory;
+    const parent = above(path);
+    // Else it was found in that directory.
+    if (this.#rules.names.kindOf(parent) === NAME.directory || this.#isWithinOwn(path)) return;
+    const [status, around] = [this.#statusOf(path), this.#statusOf(parent)];
+    if (status === undefined || around === undefined) return;
+    if (await this.#takeAll(directory, status, around.device)) this.#extra.setWhole(path);
+  }
+
   /** Lists an entry and all below it; false when something of it has to stay. */
   async #takeAll(entry: NamedDirectory, status: FileStatus, device: string): Promise<boolean> {
     const isDirectory = status.type === 'd';
-    if (this.#rules.selection.isExcluded(entry.source, isDirectory)) return false;
-    if (isDirectory) {
-      if (status.device !== device || this.#isOwn(status)) return false;
-      if (!(await this.#takeContents(entry, status))) return false;
-    }
+    const { selection, own } = this.#rules;
+    if (selection.isExcluded(entry.source, isDirectory)) return false;
+    if (status.device !== device || status.isMountPoint || own.isOwn(status)) return false;
+    if (isDirectory && !(await this.#takeContents(entry, status))) return false;
     this.#extra.add(entry.path, status);
     return true;
   }
 
   async #takeContents({ path, source }: NamedDirectory, status: FileStatus): Promise<boolean> {
     const taken: Buffer[] = [];
-    let isAll = true;
-    for (const name of this.#names(path, status)) {
+    const names = this.#names(path, status);
+    let isAll = names !== undefined && !this.#rules.own.willHoldOne(status);
+    for (const name of names ?? []) {
       const found = this.#statusIn(path, name);
       if (found === undefined) continue;
       const child = { path: below(path, name), source: below(source, name) };
@@ -184,14 +200,14 @@ class ExtraFinder {
     return isAll;
   }
 
-  /** Names in a directory. None, with a warning, when it cannot be listed: then all of it stays. */
-  #names(path: Buffer, status: FileStatus): Buffer[] {
+  /** Undefined, with a warning, for a directory that cannot be listed: then all of it stays. */
+  #names(path: Buffer, status: FileStatus): Buffer[] | undefined {
     try {
       // A handle of its own: listing moves the position of the shared one.
       const fd = openDirectory(this.#tree.directory(path).fd, libc.cString('.'));
       try {
         const now = statusOf(fd);
-        if (now.inode !== status.inode || now.device !== status.device) return [];
+        if (now.inode !== status.inode || now.device !== status.device) return undefined;
         return sortedNames(fd).map((name) => Buffer.from(name, 'latin1'));
       } finally {
         libc.close(fd);
@@ -199,7 +215,7 @@ class ExtraFinder {
     } catch (error) {
       const { code, message } = targetTrouble(path, error);
       this.#tally.warn(code, path, `nothing is deleted in it: ${message}`);
-      return [];
+      return undefined;
     }
   }
 
@@ -213,8 +229,13 @@ class ExtraFinder {
     }
   }
 
-  #isOwn(status: FileStatus): boolean {
-    return this.#own.has(`${status.device}:${status.inode}`);
+  /** True for a place of the backup itself, and for what is below one. */
+  #isWithinOwn(path: Buffer): boolean {
+    for (let at = path; ; at = above(at)) {
+      const status = this.#statusOf(at);
+      if (status !== undefined && this.#rules.own.isOwn(status)) return true;
+      if (at.length === 0) return false;
+    }
   }
 
   #statusOf(path: Buffer): FileStatus | undefined {
@@ -222,30 +243,15 @@ class ExtraFinder {
     const status = this.#tree.look(path, (_, found) => found);
     return status?.type === 'd' ? status : undefined;
   }
+}
 
-  #deviceAbove(path: Buffer): string | undefined {
-    const slash = path.lastIndexOf(SLASH[0] ?? 0);
-    return this.#statusOf(path.subarray(0, Math.max(0, slash)))?.device;
-  }
+/** The directory that holds `path`; `''` is the target. */
+function above(path: Buffer): Buffer {
+  return path.subarray(0, Math.max(0, path.lastIndexOf(SLASH[0] ?? 0)));
 }
 
 function below(directory: Buffer, name: Buffer): Buffer {
   return directory.length === 0 ? name : Buffer.concat([directory, SLASH, name]);
-}
-
-/** `device:inode` of a directory; nothing where there is none. */
-function identityOf(place: string): string[] {
-  let fd = -1;
-  try {
-    fd = libc.openAt(libc.AT_FDCWD, libc.cString(place), O.PATH | O.DIRECTORY);
-    const { device, inode } = statusOf(fd);
-    return [`${device}:${inode}`];
-  } catch (error) {
-    if (errnoName(error) === undefined) throw error;
-    return [];
-  } finally {
-    if (fd >= 0) libc.close(fd);
-  }
 }
 
 /** Deletes what was listed, or moves it to the undo directory. @throws {LbsError} io, interrupted */

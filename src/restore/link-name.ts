@@ -15,6 +15,7 @@ import type { Warn } from './set-attributes.ts';
 import type { Spot, TargetTree } from './target-tree.ts';
 import { AsideFile, drain, type FileMaker } from './write-file.ts';
 
+export const FIRST_NAME_REFUSED = 'its first name could not be put in place';
 const CHUNK_BYTES = 1024 * 1024;
 /** No hard links here (FAT), none across this border (a mount point), or no more of them. */
 const CANNOT_LINK = new Set([
@@ -55,7 +56,7 @@ export function linkName(
       }
       if (present === undefined) return 'linked';
       try {
-        tree.place(entry.path, spot, aside);
+        tree.place(entry.path, spot, aside, entry.wish.mtime);
       } catch (error) {
         libc.unlinkAt(spot.dir.fd, aside);
         throw error;

@@ -105,6 +105,7 @@ function replace(maker: FileMaker, entry: LedgerEntry, spot: Spot, warn: Warn): 
   const { attributes, tree } = maker;
   tree.checkName(spot);
   const status = statusIfAny(spot.dir.fd, spot.name);
+  if (status) tree.checkReplace(status, entry.wish.mtime);
   if (status && isSame(spot, entry, status)) {
     const place = open(entry, spot);
     try {
@@ -125,7 +126,7 @@ function replace(maker: FileMaker, entry: LedgerEntry, spot: Spot, warn: Warn): 
   try {
     create(spot, temporary, entry);
     setNew(maker, entry, { dir: spot.dir, name: temporary }, warn);
-    tree.place(entry.path, spot, temporary);
+    tree.place(entry.path, spot, temporary, entry.wish.mtime);
   } catch (error) {
     tree.removeTemporary(entry.path, entry.id);
     throw error;

@@ -147,7 +147,7 @@ class Planner {
     if (path === undefined) return undefined;
     this.#stages.leftovers.isRecorded(path);
     if (role === undefined || (role === 'parent' && entry.type !== 'd')) {
-      names?.claim(path, NAME.kept, source);
+      names?.claim(path, NAME.left, source);
       return undefined;
     }
     // What a directory's name is stripped off becomes the target, which is its user's.
@@ -163,12 +163,16 @@ class Planner {
     const group = groupOf(entry);
     const first = group === undefined ? undefined : ledger.firstOf(group);
     const existing = await this.#existing(planned, first !== undefined);
-    const isKept = existing?.isKept === true && role === 'selected';
-    if (!this.#claimName(candidate, isKept)) return;
+    // A directory on the way to something is gone into, whatever its time is.
+    const isOnTheWay = role === 'parent' && existing?.isDirectory === true;
+    const isKept = existing?.isKept === true && !isOnTheWay;
+    const isBlocked = existing?.isDirectory === true && !isKept;
+    if (!this.#claimName(candidate, { isKept, isBlocked })) return;
     if (!existing && path.length > 0) this.needs.entries++;
     if (isKept) {
       if (entry.type !== 'd') tally.kept++;
       ledger.add({ ...planned, state: STATE.kept });
+      if (entry.type === 'd' && existing?.isDirectory === false) ledger.keepInPlaceOf(path);
     } else if (first !== undefined) {
       ledger.add({ ...planned, state: STATE.link, first });
     } else {
@@ -178,13 +182,18 @@ class Planner {
   }
 
   /** False, with a warning, when another entry has this name in the target already. */
-  #claimName({ entry, path, source, isAskedFor }: Candidate, isKept: boolean): boolean {
+  #claimName(
+    { entry, path, source, isAskedFor }: Candidate,
+    { isKept, isBlocked }: { isKept: boolean; isBlocked: boolean },
+  ): boolean {
     const { names, tally } = this.#stages;
     if (names === undefined) return true;
     const isDirectory = entry.type === 'd';
-    const other = isKept || isDirectory ? NAME.kept : NAME.other;
+    const replaced = isBlocked ? NAME.replaced : NAME.other;
+    const other = isKept || isDirectory ? NAME.kept : replaced;
     if (names.claim(path, isDirectory && isAskedFor ? NAME.directory : other, source)) return true;
-    if (!isDirectory || names.kindOf(path) === NAME.other) {
+    const kind = names.kindOf(path);
+    if (!isDirectory || kind === NAME.other || kind === NAME.replaced) {
       tally.warn(
         'in-the-way',
         source,
@@ -197,7 +206,7 @@ class Planner {
   /** What has the name in the target already; undefined when a new inode will be needed. */
   async #existing(planned: NewLedgerEntry, isLink: boolean): Promise<Existing | undefined> {
     const { tree, attributes, tally } = this.#stages;
-    if (tree === undefined || planned.path.length === 0) return undefined;
+    if (tree === undefined) return undefined;
     const isContent = planned.type === 'f' && !isLink;
     const { overwrite } = this.#settings;
     return compareExisting({ tree, attributes, tally }, planned, overwrite, isContent);

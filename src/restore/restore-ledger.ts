@@ -73,8 +73,11 @@ const SCHEMA = `
   create table partial (id integer primary key, received integer not null);
   -- Directories whose mode was widened to work in them, and the mode they had.
   create table relaxed (path blob primary key, mode integer not null) without rowid;
+  -- Directories in whose place something else is kept.
+  create table kept (path blob primary key) without rowid;
 `;
 
+const SLASH = 0x2f;
 const BATCH_ROWS = 500;
 const STATES_MIN = 4096;
 
@@ -85,6 +88,7 @@ export class RestoreLedger {
   /** By id. */
   #states = new Uint8Array(STATES_MIN);
   #hasRelaxed = false;
+  #hasKept = false;
   readonly #addDirectory;
   readonly #findGroup;
   readonly #addGroup;
@@ -199,6 +203,22 @@ export class RestoreLedger {
   /** Every parked file's id. */
   parked(): number[] {
     return this.#db.prepare<[], number>('select id from partial order by id').pluck().all();
+  }
+
+  /** Something that is no directory is kept in the place of one. */
+  keepInPlaceOf(path: Buffer): void {
+    this.#hasKept = true;
+    this.#db.prepare('insert or ignore into kept values (?)').run(path);
+  }
+
+  /** True when one of the directories above `path` will not be there. */
+  keptAbove(path: Buffer): boolean {
+    if (!this.#hasKept) return false;
+    const isKept = this.#db.prepare<[Buffer]>('select 1 from kept where path = ?');
+    for (let slash = path.indexOf(SLASH); slash >= 0; slash = path.indexOf(SLASH, slash + 1)) {
+      if (isKept.get(path.subarray(0, slash)) !== undefined) return true;
+    }
+    return false;
   }
 
   relaxed(path: Buffer, mode: number): void {

@@ -34,7 +34,8 @@ import { ContentPlan } from './content-plan.ts';
 import { deliverContents } from './deliver-contents.ts';
 import { finishDirectories } from './finish-directories.ts';
 import { Leftovers } from './leftovers.ts';
-import { linkName } from './link-name.ts';
+import { FIRST_NAME_REFUSED, linkName } from './link-name.ts';
+import { OwnPlaces, refuseInStore } from './own-places.ts';
 import { planRestore } from './plan-restore.ts';
 import { ContentRestorer } from './restore-contents.ts';
 import { type LedgerEntry, RestoreLedger, STATE, type State } from './restore-ledger.ts';
@@ -70,6 +71,10 @@ export async function restore(options: RestoreOptions): Promise<RestoreSummary> 
   const snapshot = await openSnapshot(store, found, options);
   const place = placeOf(options, snapshot);
   const target = checkTarget(place);
+  refuseInStore(`the target ${place}`, target.existing, store.place);
+  if (options.undoDir !== undefined) {
+    UndoDirectory.check(options.undoDir, place, target, store.place);
+  }
   const source = new SegmentSource(store, options.unfilters);
   const tally = new RestoreTally(snapshot.name, options.report ?? silentReport, options.signal);
   const ledger = new RestoreLedger();
@@ -208,13 +213,14 @@ class RestoreRun {
     { names, tree }: { names: TargetNames; tree: TargetTree },
   ): Promise<void> {
     const { tally, selection } = this.#parts;
-    const { store, ownPlaces = [], undoDir } = this.#options;
+    const { ownPlaces = [], undoDir } = this.#options;
+    const { place: store } = this.#parts.source.store;
     if (tally.damaged > 0) {
       tally.note('nothing is deleted: the snapshot is damaged, so what belongs there is not known');
       return;
     }
-    const places = [store, ...ownPlaces, ...(undoDir === undefined ? [] : [undoDir])];
-    await findExtra(extra, tree, { names, selection, ownPlaces: places }, tally);
+    const own = new OwnPlaces([store, ...ownPlaces, ...(undoDir === undefined ? [] : [undoDir])]);
+    await findExtra(extra, tree, { names, selection, own }, tally);
   }
 
   /** Says what was planned. Returns how many bytes would be fetched. */
@@ -235,7 +241,7 @@ class RestoreRun {
     const tree = this.#openTree({
       isNew: !target.isThere,
       undoDir: this.#options.undoDir,
-      mayReplace: this.#options.overwrite !== 'never',
+      overwrite: this.#options.overwrite,
     });
     const stages: RestoreStages = { ledger, tally, maker: { tree, attributes: this.#attributes } };
     const contents = new ContentRestorer(stages);
@@ -306,7 +312,7 @@ function link({ ledger, tally, maker }: RestoreStages, entry: LedgerEntry): Stat
   const warn: Parameters<typeof linkName>[3] = (code, message) =>
     tally.warn(code, entry.path, message);
   if (first.state !== STATE.done) {
-    warn('hard-link', 'its first name could not be put in place');
+    warn('hard-link', FIRST_NAME_REFUSED);
     return STATE.refused;
   }
   try {

@@ -14,10 +14,14 @@ export const NAME = {
   kept: 1,
   /** A directory that is restored: what else is in it goes. */
   directory: 2,
+  /** Not restored, and so kept, unless something else that is restored comes to the same name. */
+  left: 3,
+  /** As `other`, and a directory was seen in its place. */
+  replaced: 4,
 } as const;
 export type NameKind = (typeof NAME)[keyof typeof NAME];
 
-/** A restored directory: its place below the target, and its path in the snapshot. */
+/** A directory: its place below the target, and its path in the snapshot. */
 export type NamedDirectory = { readonly path: Buffer; readonly source: Buffer };
 
 const CACHE_KIB = 4 * 1024;
@@ -35,7 +39,9 @@ export class TargetNames {
   constructor() {
     this.#db = openScratchDatabase(SCHEMA, CACHE_KIB);
     this.#claim = this.#db.prepare<[Buffer, number, Buffer | null]>(
-      'insert or ignore into names values (?, ?, ?)',
+      `insert into names values (?, ?, ?) on conflict (path)
+       do update set kind = excluded.kind, source = excluded.source
+       where kind = ${NAME.left} and excluded.kind <> ${NAME.left}`,
     );
     this.#kind = this.#db
       .prepare<[Buffer], NameKind>('select kind from names where path = ?')
@@ -44,7 +50,8 @@ export class TargetNames {
 
   /** False when another entry has the name already. `source` is a directory's path in the snapshot. */
   claim(path: Buffer, kind: NameKind, source: Buffer): boolean {
-    return this.#claim.run(path, kind, kind === NAME.directory ? source : null).changes === 1;
+    const isDirectory = kind === NAME.directory || kind === NAME.replaced;
+    return this.#claim.run(path, kind, isDirectory ? source : null).changes === 1;
   }
 
   kindOf(path: Buffer): NameKind | undefined {
@@ -52,14 +59,23 @@ export class TargetNames {
   }
 
   /** The restored directories, each before what is below it. */
-  *directories(): Generator<NamedDirectory> {
+  directories(): Generator<NamedDirectory> {
+    return this.#ofKind(NAME.directory);
+  }
+
+  /** Directories of the target in whose place the snapshot has something else. */
+  replacedDirectories(): Generator<NamedDirectory> {
+    return this.#ofKind(NAME.replaced);
+  }
+
+  *#ofKind(kind: NameKind): Generator<NamedDirectory> {
     const next = this.#db.prepare<[Buffer], NamedDirectory>(
-      `select path, source from names where path > ? and kind = ${NAME.directory}
+      `select path, source from names where path > ? and kind = ${kind}
        order by path limit ${BATCH_ROWS}`,
     );
     const top = this.#db
       .prepare<[], NamedDirectory>(
-        `select path, source from names where path = x'' and kind = ${NAME.directory}`,
+        `select path, source from names where path = x'' and kind = ${kind}`,
       )
       .get();
     if (top !== undefined) yield top;

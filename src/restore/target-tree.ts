@@ -7,12 +7,15 @@
  */
 import { constants } from 'node:os';
 import { LbsError, errnoName } from '../errors.ts';
-import { type FileStatus, statusIfAny, statusOf } from '../posix/file-status.ts';
+import { type FileStatus, type Timespec, statusIfAny, statusOf } from '../posix/file-status.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
 import { newUuid } from '../std/clock.ts';
 import { sortedNames } from '../sources/filesystem/directory-reader.ts';
+import { OWNER_ALL, chmodPinned, moveOpenedUp } from './closed-directory.ts';
+import { isKeptBy } from './overwrite-rule.ts';
 import type { RestoreLedger } from './restore-ledger.ts';
+import type { Overwrite } from './restore-options.ts';
 import { endsInDot } from './same-names.ts';
 import {
   type DirectoryHandle,
@@ -20,11 +23,10 @@ import {
   type OnOpen,
   TargetDirectories,
 } from './safe-target.ts';
-import type { UndoDirectory } from './undo-directory.ts';
+import { CannotKeep, type UndoDirectory } from './undo-directory.ts';
 
 /** Directories that the snapshot does not describe; the umask takes its part. */
 export const UNRECORDED_DIRECTORY_MODE = 0o777;
-const OWNER_ALL = 0o700;
 const SLASH = 0x2f;
 const { ENOTEMPTY } = constants.errno;
 const ACL_NAMES = ['system.posix_acl_access', 'system.posix_acl_default'].map((name) =>
@@ -34,6 +36,9 @@ const IS_DIRECTORY = new Set(['EISDIR', 'ENOTEMPTY', 'EEXIST']);
 
 /** All names of unfinished things begin with this. */
 export const TEMPORARY_PREFIX = '.lbs-restore-';
+export const NOT_EMPTY = 'a directory that is not empty is in its place';
+export const NOT_A_DIRECTORY =
+  'something that is not a directory is in the place of a directory above it';
 
 /** Something stands in the target that a restore may not remove. A warning, not an error. */
 export class InTheWay extends Error {
@@ -50,8 +55,8 @@ export type TreeOptions = {
   /** The target was made by this run. */
   readonly isNew: boolean;
   readonly undo?: UndoDirectory | undefined;
-  /** False: what came into the target since the plan was made is not replaced either. */
-  readonly mayReplace?: boolean;
+  /** Also for what came into the target since the plan was made; default: `always`. */
+  readonly overwrite?: Overwrite | undefined;
   /** Is told of each directory that is opened. */
   readonly onOpen?: OnOpen;
 };
@@ -75,7 +80,7 @@ export class TargetTree {
 
   /** Keeps what is overwritten or deleted. */
   readonly undo: UndoDirectory | undefined;
-  readonly #mayReplace: boolean;
+  readonly #overwrite: Overwrite;
 
   /** Takes over `fd`, the open target, and the undo directory. */
   constructor(fd: number, ledger: RestoreLedger, options: TreeOptions) {
@@ -83,12 +88,13 @@ export class TargetTree {
     this.#ledger = ledger;
     this.isNew = options.isNew;
     this.undo = options.undo;
-    this.#mayReplace = options.mayReplace ?? true;
+    this.#overwrite = options.overwrite ?? 'always';
   }
 
   /** True when a rename is all it takes to put a finished thing in place. */
   get isPlain(): boolean {
-    return this.#mayReplace && this.undo === undefined;
+    const isFree = this.#overwrite === 'always' || this.#overwrite === 'if-changed';
+    return isFree && this.undo === undefined;
   }
 
   get topFd(): number {
@@ -111,7 +117,8 @@ export class TargetTree {
         const { handle, name } = this.#directories.parent(path);
         return action({ dir: handle, name });
       } catch (error) {
-        const code = errnoName(error);
+        // What cannot be moved to the undo directory may be in a directory that is closed to us.
+        const code = errnoName(error instanceof CannotKeep ? error.cause : error);
         if (code === 'ENOENT' && !missing) {
           missing = true;
           this.#makeParents(path);
@@ -148,36 +155,45 @@ export class TargetTree {
 
   /**
    * Makes a directory, or takes the one that is there. What else is there is replaced, a symlink
-   * to a directory as well. True when it was made.
+   * to a directory as well. `mtime` is its recorded one. `kept`: its attributes stay too.
+   * @throws {InTheWay}, {CannotKeep}
    */
-  makeDirectory(path: Buffer): boolean {
+  makeDirectory(path: Buffer, mtime: Timespec | undefined): 'made' | 'there' | 'kept' {
     return this.at(path, ({ dir, name }) => {
       try {
         this.#mkdir(dir, name, NEW_DIRECTORY_MODE);
-        return true;
+        return 'made';
       } catch (error) {
         if (errnoName(error) !== 'EEXIST') throw error;
       }
       this.checkName({ dir, name });
-      if (statusIfAny(dir.fd, name)?.type === 'd') return false;
-      if (!this.#mayReplace) throw new InTheWay('something that is kept is in its place');
+      const status = statusIfAny(dir.fd, name);
+      if (status?.type === 'd') return this.#overwrite === 'never' ? 'kept' : 'there';
+      if (status !== undefined) this.checkReplace(status, mtime);
       if (this.undo) this.undo.move(path, { dir, name });
       else libc.unlinkAt(dir.fd, name);
       this.#mkdir(dir, name, NEW_DIRECTORY_MODE);
-      return true;
+      return 'made';
     });
   }
 
   /**
    * Gives the thing at the temporary name in `spot` its name, in place of what is there.
-   * An empty directory is replaced. @throws {InTheWay} for one that is not empty; {NameTaken}
+   * `mtime` is its recorded one. An empty directory is replaced.
+   * @throws {InTheWay} for one that is not empty, and for what `--overwrite` keeps; {CannotKeep}; {NameTaken}
    */
-  place(path: Buffer, { dir, name }: Spot, temporary: Buffer): void {
+  place(path: Buffer, { dir, name }: Spot, temporary: Buffer, mtime: Timespec | undefined): void {
     this.#directories.names.checkFree(dir, name, temporary);
-    if (!this.#mayReplace) {
+    if (this.#overwrite === 'never') {
       placeBeside(dir.fd, name, temporary);
       this.#checkMade({ dir, name }, 0);
       return;
+    }
+    if (this.#overwrite === 'if-newer') {
+      // The plan may be hours old, and did not see into directories that were closed to us.
+      const status = statusIfAny(dir.fd, name);
+      // A directory is never renamed over, and our own work in it changes its time.
+      if (status !== undefined && status.type !== 'd') this.checkReplace(status, mtime);
     }
     this.undo?.keep(path, { dir, name });
     try {
@@ -195,6 +211,12 @@ export class TargetTree {
     this.#directories.names.check(dir, name);
   }
 
+  /** @throws {InTheWay} for what `--overwrite` keeps */
+  checkReplace(status: FileStatus, mtime: Timespec | undefined): void {
+    if (!isKeptBy(this.#overwrite, mtime, status)) return;
+    throw new InTheWay('something came to its place meanwhile, and is kept');
+  }
+
   /** @throws {InTheWay} */
   removeEmptyDirectory(path: Buffer, { dir, name }: Spot): void {
     try {
@@ -203,7 +225,7 @@ export class TargetTree {
     } catch (error) {
       const code = errnoName(error);
       if (code !== 'ENOTEMPTY' && code !== 'EEXIST' && code !== 'EBUSY') throw error;
-      throw new InTheWay('a directory that is not empty is in its place');
+      throw new InTheWay(NOT_EMPTY);
     }
     this.#directories.forget(path);
   }
@@ -228,7 +250,13 @@ export class TargetTree {
 
   /** Takes what is at `path` to the undo directory, with all that is in it. @throws {CannotKeep} */
   moveAway(path: Buffer): void {
-    this.at(path, ({ dir, name }) => this.undo?.move(path, { dir, name }));
+    this.at(path, (spot) => {
+      try {
+        this.undo?.move(path, spot);
+      } catch (error) {
+        if (!moveOpenedUp(spot, () => this.undo?.move(path, spot))) throw error;
+      }
+    });
     this.#directories.forget(path);
   }
 
@@ -347,14 +375,9 @@ function isBelow(path: Buffer, above: Buffer): boolean {
   return path[length] === SLASH && path.compare(above, 0, length, 0, length) === 0;
 }
 
-/** chmod of exactly what `fd` is open on, O_PATH or not. */
-function chmodPinned(fd: number, mode: number): void {
-  libc.chmodAt(libc.AT_FDCWD, libc.cString(`/proc/self/fd/${fd}`), mode);
-}
-
 /** A symlink or a file where the snapshot has a directory: its own kind of trouble. */
 function notADirectory(error: unknown): unknown {
   const code = errnoName(error);
   if (error instanceof LbsError || (code !== 'ENOTDIR' && code !== 'ELOOP')) return error;
-  return new InTheWay('something that is not a directory is in the place of a directory above it');
+  return new InTheWay(NOT_A_DIRECTORY);
 }

@@ -6,15 +6,21 @@
 import { statusOf } from '../posix/file-status.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
+import type { RestoreWarning } from '../report.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
+import { sortedNames } from '../sources/filesystem/directory-reader.ts';
 import { totalLength } from './byte-ranges.ts';
 import type { ContentPlan } from './content-plan.ts';
 import type { ExtraEntries } from './extra-entries.ts';
-import { isSame } from './make-entry.ts';
+import { FIRST_NAME_REFUSED } from './link-name.ts';
+import { type MakeOutcome, isSame } from './make-entry.ts';
 import { type LedgerEntry, STATE, type RestoreLedger } from './restore-ledger.ts';
 import type { RestoreTally } from './restore-tally.ts';
 import type { AttributeSetter } from './set-attributes.ts';
-import type { Spot, TargetTree } from './target-tree.ts';
+import { openDirectory } from './safe-target.ts';
+import { NOT_A_DIRECTORY, NOT_EMPTY, type Spot, type TargetTree } from './target-tree.ts';
+
+const SLASH = Buffer.from('/');
 
 export type PlanParts = {
   readonly ledger: RestoreLedger;
@@ -48,43 +54,84 @@ export async function tellPlan(parts: PlanParts): Promise<number> {
   return bytes;
 }
 
-function tell({ ledger, tree, tally, attributes }: PlanParts, entry: LedgerEntry): void {
+function tell(parts: PlanParts, entry: LedgerEntry): void {
+  const { ledger, tree, tally, attributes } = parts;
   const { type, state, path, sizeBytes } = entry;
   if (state === STATE.kept || (entry.role === 'parent' && path.length === 0)) return;
+  const trouble = tree && troubleOf(parts, tree, entry);
+  if (trouble !== undefined) {
+    tally.warn(trouble.code, path, trouble.message);
+    ledger.setState(entry.id, STATE.refused);
+    return;
+  }
   if (type === 'f' && state !== STATE.equal && state !== STATE.link) {
     tally.bytesWritten += sizeBytes - totalLength(entry.holes);
     tally.fileRestored(path, sizeBytes);
     return;
   }
-  const isThere = tree !== undefined && isInPlace(tree, attributes, { entry, ledger });
-  if (type === 'f') {
-    if (isThere) tally.filesUnchanged++;
-    else tally.fileRestored(path, 0);
-  } else if (!isThere) tally.restored(path, 0);
+  const outcome = tree ? outcomeOf(tree, attributes, { entry, ledger }) : 'made';
+  if (type !== 'f') {
+    if (outcome === 'made' && entry.role === 'selected') tally.restored(path, 0);
+    else if (outcome !== 'unchanged') tally.corrected();
+  } else if (outcome === 'unchanged') tally.filesUnchanged++;
+  else tally.fileRestored(path, 0);
 }
 
-/** True when nothing would be done for an entry that has no content to be written. */
-function isInPlace(
+/** Why an entry could not be put in place, as far as that can be seen now. */
+function troubleOf(
+  { ledger, extra }: PlanParts,
+  tree: TargetTree,
+  { path, type, state, first }: LedgerEntry,
+): { code: RestoreWarning['code']; message: string } | undefined {
+  if (path.length === 0) return undefined;
+  if (state === STATE.link && ledger.get(first ?? 0).state === STATE.refused) {
+    return { code: 'hard-link', message: FIRST_NAME_REFUSED };
+  }
+  if (ledger.keptAbove(path)) return { code: 'in-the-way', message: NOT_A_DIRECTORY };
+  if (type === 'd') return undefined;
+  const found = tree.look(path, (_, status) => status);
+  if (found?.type !== 'd' || extra?.has(path) === true) return undefined;
+  const isEmptied = namesIn(tree, path).every(
+    (name) => extra?.has(Buffer.concat([path, SLASH, name])) === true,
+  );
+  return isEmptied ? undefined : { code: 'in-the-way', message: NOT_EMPTY };
+}
+
+function namesIn(tree: TargetTree, path: Buffer): Buffer[] {
+  const fd = openDirectory(tree.directory(path).fd, libc.cString('.'));
+  try {
+    return sortedNames(fd).map((name) => Buffer.from(name, 'latin1'));
+  } finally {
+    libc.close(fd);
+  }
+}
+
+/** What would be done for an entry that has no content to be written. */
+function outcomeOf(
   tree: TargetTree,
   attributes: AttributeSetter,
   { entry, ledger }: { entry: LedgerEntry; ledger: RestoreLedger },
-): boolean {
-  if (entry.path.length === 0) return !differs(attributes, entry, top(tree));
+): MakeOutcome {
+  if (entry.path.length === 0) {
+    return differs(attributes, entry, top(tree)) ? 'corrected' : 'unchanged';
+  }
   if (entry.state === STATE.link) {
     const target = ledger.get(entry.first ?? 0);
     // A first name that is written anew takes the others with it.
-    if (target.type === 'f' && target.state !== STATE.equal) return false;
+    if (target.type === 'f' && target.state !== STATE.equal) return 'made';
     const here = tree.look(entry.path, (_, status) => status);
     const first = tree.look(target.path, (_, status) => status);
-    return here !== undefined && here.inode === first?.inode && here.device === first.device;
+    const isSameThing = here?.inode === first?.inode && here?.device === first?.device;
+    return here !== undefined && isSameThing ? 'unchanged' : 'made';
   }
-  const isEqual = tree.look(entry.path, (spot, status) => {
-    if (entry.type === 'd' && status.type !== 'd') return false;
+  const outcome = tree.look(entry.path, (spot, status) => {
+    if (entry.type === 'd' && status.type !== 'd') return 'made';
     const isMade = entry.type !== 'd' && entry.state !== STATE.equal;
-    if (isMade && !isSame(spot, entry, status)) return false;
-    return entry.role === 'parent' || !differs(attributes, entry, spot);
+    if (isMade && !isSame(spot, entry, status)) return 'made';
+    if (entry.role === 'parent' || !differs(attributes, entry, spot)) return 'unchanged';
+    return isMade && status.links > 1 ? 'made' : 'corrected';
   });
-  return isEqual ?? false;
+  return outcome ?? 'made';
 }
 
 function top(tree: TargetTree): Spot {

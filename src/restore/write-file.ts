@@ -93,7 +93,7 @@ export function writeWholeFile(
       // Before it has its name: some filesystems say only now that there was no room.
       isOpen = false;
       libc.close(fd);
-      tree.place(entry.path, spot, temporary);
+      tree.place(entry.path, spot, temporary, entry.wish.mtime);
     } catch (error) {
       if (isOpen) libc.close(fd);
       libc.unlinkAt(spot.dir.fd, temporary);
@@ -223,7 +223,8 @@ export class AsideFile {
           isOpen = false;
           libc.close(this.#fd);
         }
-        tree.place(this.entry.path, spot, tree.temporaryName(this.entry.id));
+        const { path, wish, id } = this.entry;
+        tree.place(path, spot, tree.temporaryName(id), wish.mtime);
       });
     } catch (error) {
       if (isOpen) libc.close(this.#fd);

@@ -31,6 +31,7 @@ const STATUS: FileStatus = {
   device: '8/1',
   rdev: '0/0',
   attributes: 0x10,
+  isMountPoint: false,
 };
 const CONTENT: Fields = [
   ['checksum', `sha1=${'ab'.repeat(20)}`],

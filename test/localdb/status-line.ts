@@ -21,6 +21,7 @@ const STATUS: FileStatus = {
   ctime: { s: 1795166562, ns: 0 },
   btime: { s: 3, ns: 4 },
   attributes: 0,
+  isMountPoint: false,
 };
 
 /** A record of the cache with that line. */
@@ -102,6 +103,7 @@ test('any numbers that statx gives are written as they are', (t) => {
     ctime: time,
     btime: fc.option(time, { nil: undefined }),
     attributes: u32,
+    isMountPoint: fc.boolean(),
   });
   fc.assert(
     fc.property(statuses, (status) => {
