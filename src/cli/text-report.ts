@@ -80,7 +80,7 @@ export class TextReport implements CommandReport {
         break;
       case 'deleted':
         // What a dry run says would go is what it was asked for.
-        if (this.#verbosity === 'verbose' || this.#isDryRun) {
+        if (this.#verbosity === 'verbose' || (this.#isDryRun && this.#verbosity !== 'quiet')) {
           this.#say(`${showPath(event.path)} [deleted]`);
         }
         break;

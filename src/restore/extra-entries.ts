@@ -267,12 +267,13 @@ export async function deleteExtra(
     }
     return;
   }
-  let moved: Buffer | undefined;
+  // Between `a` and `a/b` comes `a.b`: all that the present path begins with are remembered.
+  let moved: Buffer[] = [];
   for (const { path, whole } of extra.inOrder()) {
+    moved = moved.filter((each) => path.subarray(0, each.length).equals(each));
     if (whole === 1) {
-      const isDone = attempt(tally, path, () => tree.moveAway(path));
-      moved = isDone ? path : undefined;
-    } else if (moved !== undefined && isBelow(path, moved)) tally.deleted(path);
+      if (attempt(tally, path, () => tree.moveAway(path))) moved.push(path);
+    } else if (moved.some((each) => isBelow(path, each))) tally.deleted(path);
     await tally.rest();
   }
 }

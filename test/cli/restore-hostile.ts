@@ -143,6 +143,19 @@ test('an undo directory may be made in a directory that is not in the snapshot',
   t.is(contentOf(at, 'extra/deep/undo/extra/deep/other/file'), 'y');
 });
 
+test('all that is moved to the undo directory is told of, whatever its names are', async (t) => {
+  const at = await savedTree(t);
+  makeFiles(at.target, { 'gone/deep/file': 'x', 'gone.x/file': 'y', 'gone y': 'z' });
+  const args = ['--delete', `--undo-dir=${join(at.base, 'undo')}`, 'latest', at.target];
+  const dry = await restore(t, at, '--dry-run', ...args);
+  const run = await restore(t, at, '-v', ...args);
+  t.is(entryLines(dry).length, 6);
+  t.deepEqual(
+    entryLines(run).filter((line) => line.endsWith(']')),
+    entryLines(dry),
+  );
+});
+
 test('an undo directory holds files and links where a directory has to be kept', async (t) => {
   const at = await savedTree(t);
   await restore(t, at, 'latest', at.target);
