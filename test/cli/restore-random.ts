@@ -56,7 +56,7 @@ function makeThing(random: Random, top: string, path: string, files: string[]): 
   const full = join(top, path);
   const first = random.of(files, path);
   if (random.isOneIn(5)) symlinkSync(random.of(NAMES, 'a'), full);
-  else if (random.isOneIn(5) && first !== path && existsSync(join(top, first))) {
+  else if (random.isOneIn(6) && first !== path && existsSync(join(top, first))) {
     linkSync(join(top, first), full);
     return;
   } else {
@@ -96,7 +96,7 @@ function spoil(random: Random, top: string): void {
     // As an ordinary user, nothing can be done in a directory that is read-only.
     chmodSync(dirname(full), 0o755);
     if (random.isOneIn(3)) replace(random, top, full);
-    else if (type === 'f' && random.isOneIn(3)) setTime(random, full);
+    else if (type === 'f' && random.isOneIn(4)) setTime(random, full);
     else if (type === 'd') addTo(random, top, full);
   }
 }
