@@ -70,6 +70,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreSummary> 
   const found = resolveSnapshot(store, options.snapshot, options);
   const snapshot = await openSnapshot(store, found, options);
   const place = placeOf(options, snapshot);
+  if (options.delete === true) checkDelete(options, snapshot);
   const target = checkTarget(place);
   refuseInStore(`the target ${place}`, target.existing, store.place);
   if (options.undoDir !== undefined) {
@@ -137,6 +138,20 @@ function placeOf(
   const why = top === undefined ? 'does not say where it was made' : 'has a place that is not text';
   throw new LbsError('usage', `snapshot ${snapshot.name} ${why}`, {
     hint: 'nothing was written; name the TARGET: "/" where the backup was given absolute paths',
+  });
+}
+
+/**
+ * A snapshot of /home/ann has a directory / with nothing in it but home. Nothing records which of
+ * its directories were backed up completely and which only lead to those, so emptying / of all else
+ * has to be asked for. @throws {LbsError} usage
+ */
+function checkDelete({ paths = [] }: RestoreOptions, { name, descriptor }: OpenSnapshot): void {
+  const { top } = descriptor;
+  if (paths.length > 0 || (top !== undefined && utf8Of(top) !== '/')) return;
+  const why = `snapshot ${name} does not say what of / it holds completely`;
+  throw new LbsError('usage', `--delete needs to be told in which paths: ${why}`, {
+    hint: 'nothing was changed; name them, as in "home/ann", or "/" for the whole target',
   });
 }
 
