@@ -281,6 +281,7 @@ class Run {
       root,
       host: hostname(),
       top: this.#plan.named.top,
+      paths: this.#plan.named.roots.map((root) => Buffer.from(root, 'latin1')),
       counts: {
         entries: counts.entries,
         files: counts.files,

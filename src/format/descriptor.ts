@@ -3,7 +3,7 @@
  *
  * Keys of the family, in order: Format Producer Date Scheme Root Checksums ... Segments. We add,
  * before Segments: `Checksums_sha256` (of the .sha256sums file, so that a signature covers every
- * byte of the snapshot with SHA-256), `Host`, `Top`, `Entries`, `Files`, `Bytes`, `Stored`, `Warnings`.
+ * byte of the snapshot with SHA-256), `Host`, `Top`, `Paths`, `Entries`, `Files`, `Bytes`, `Stored`, `Warnings`.
  * Format: lbs-format(5), "DESCRIPTOR".
  */
 import { LbsError } from '../errors.ts';
@@ -46,6 +46,8 @@ export type Descriptor = {
   readonly host: string | undefined;
   /** Absolute path of the directory that the snapshot's `.` was. */
   readonly top: Buffer | undefined;
+  /** The paths that were named, below the top; `.` is the top itself. */
+  readonly paths: readonly Buffer[] | undefined;
   readonly counts: SnapshotCounts | undefined;
   /** Names of the segments this snapshot needs. */
   readonly segments: readonly string[];
@@ -62,6 +64,7 @@ export type NewDescriptor = {
   readonly checksumsSha256: string;
   readonly host: string;
   readonly top: Buffer;
+  readonly paths: readonly Buffer[];
   readonly counts: SnapshotCounts;
   readonly segments: readonly string[];
 };
@@ -84,6 +87,7 @@ export function formatDescriptor(descriptor: NewDescriptor): string {
     `Checksums_sha256: ${descriptor.checksumsSha256}`,
     `Host: ${descriptor.host}`,
     `Top: ${uriEscape(descriptor.top)}`,
+    `Paths: ${descriptor.paths.map((path) => uriEscape(path)).join(' ')}`,
     `Entries: ${counts.entries}`,
     `Files: ${counts.files}`,
     `Bytes: ${counts.bytes}`,
@@ -119,6 +123,11 @@ function countsOf(fields: ReadonlyMap<string, string>): SnapshotCounts | undefin
 function topOf(text: string | undefined): Buffer | undefined {
   const top = text === undefined ? undefined : uriUnescape(text);
   return top?.[0] === SLASH ? top : undefined;
+}
+
+function pathsOf(text: string | undefined): Buffer[] | undefined {
+  const words = text?.split(/\s+/).filter((word) => word !== '');
+  return words?.map((word) => uriUnescape(word));
 }
 
 const CLEARSIGN_BEGIN = '-----BEGIN PGP SIGNED MESSAGE-----';
@@ -185,6 +194,7 @@ export function parseDescriptor(text: string): Descriptor {
     segmentMetadata: fields.get('Segment-metadata'),
     host: fields.get('Host'),
     top: topOf(fields.get('Top')),
+    paths: pathsOf(fields.get('Paths')),
     counts: countsOf(fields),
     segments: [...needed].sort(),
     fields,

@@ -16,6 +16,7 @@ import { errnoName } from '../errors.ts';
 import { type FileStatus, statusIfAny, statusOf } from '../posix/file-status.ts';
 import * as libc from '../posix/libc.ts';
 import { sortedNames } from '../sources/filesystem/directory-reader.ts';
+import { isWithin } from '../std/byte-path.ts';
 import { openScratchDatabase } from '../std/scratch-database.ts';
 import type { EntrySelection } from './entry-selection.ts';
 import type { RestoreTally } from './restore-tally.ts';
@@ -107,6 +108,8 @@ export type DeleteRules = {
   readonly names: TargetNames;
   readonly selection: EntrySelection;
   readonly own: OwnPlaces;
+  /** Paths of the snapshot that were backed up with all that is in them; undefined: unknown. */
+  readonly complete: readonly Buffer[] | undefined;
 };
 
 /** Lists what is to be deleted; changes nothing. @throws {LbsError} io, interrupted */
@@ -136,8 +139,10 @@ class ExtraFinder {
   }
 
   async lookInto(directory: NamedDirectory): Promise<void> {
-    const { names } = this.#rules;
-    const { path } = directory;
+    const { names, complete } = this.#rules;
+    const { path, source } = directory;
+    // Of a snapshot of /home/ann, / and /home are there, but not with all that was in them.
+    if (complete?.every((root) => !isWithin(source, root)) === true) return;
     const status = this.#statusOf(path);
     if (status === undefined || this.#isWithinOwn(path)) return;
     const isOther = path.length > 0 && status.device !== this.#statusOf(above(path))?.device;

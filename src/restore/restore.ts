@@ -142,14 +142,12 @@ function placeOf(
 }
 
 /**
- * A snapshot of /home/ann has a directory / with nothing in it but home. Nothing records which of
- * its directories were backed up completely and which only lead to those, so emptying / of all else
- * has to be asked for. @throws {LbsError} usage
+ * A snapshot of /home/ann has a directory / with nothing in it but home. One that does not say what
+ * was named has to be told where deleting is meant. @throws {LbsError} usage
  */
 function checkDelete({ paths = [] }: RestoreOptions, { name, descriptor }: OpenSnapshot): void {
-  const { top } = descriptor;
-  if (paths.length > 0 || (top !== undefined && utf8Of(top) !== '/')) return;
-  const why = `snapshot ${name} does not say what of / it holds completely`;
+  if (paths.length > 0 || descriptor.paths !== undefined) return;
+  const why = `snapshot ${name} does not say which directories it holds completely`;
   throw new LbsError('usage', `--delete needs to be told in which paths: ${why}`, {
     hint: 'nothing was changed; name them, as in "home/ann", or "/" for the whole target',
   });
@@ -235,7 +233,8 @@ class RestoreRun {
       return;
     }
     const own = new OwnPlaces([store, ...ownPlaces, ...(undoDir === undefined ? [] : [undoDir])]);
-    await findExtra(extra, tree, { names, selection, own }, tally);
+    const { paths: complete } = this.#parts.snapshot.descriptor;
+    await findExtra(extra, tree, { names, selection, own, complete }, tally);
   }
 
   /** Says what was planned. Returns how many bytes would be fetched. */

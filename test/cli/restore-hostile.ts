@@ -79,23 +79,32 @@ test('--delete deletes nothing below the undo directory, whatever the snapshot h
   t.is(contentOf(at, 'undo/extra'), 'goes');
 });
 
-test('--delete wants to be told where, of a snapshot of absolute paths', async (t) => {
+test('--delete deletes nothing beside what was backed up', async (t) => {
   const at = await savedTree(t);
-  await lbsOk(t, [...backupOptions(at), join(at.tree, 'home/ann')]);
   const ann = join(at.tree, 'home/ann').slice(1);
   const extra = ['beside', join(ann, '../bea/file'), join(ann, 'goes')];
-  makeFiles(at.target, Object.fromEntries(extra.map((path) => [path, 'x'])));
-  for (const dry of [['--dry-run'], []]) {
-    const run = await lbsExits(t, 2, restoreArgs(at, ...dry, '--delete', 'latest', at.target));
-    t.regex(run.stderr, /--delete needs to be told in which paths/);
-    t.deepEqual(readdirSync(join(at.target, ann)), ['goes']);
-  }
-  const thereAfter = async (path: string) => {
-    await restore(t, at, '--delete', 'latest', at.target, path);
-    return extra.map((each) => existsSync(join(at.target, each)));
+  const spoilt = (target: string) => {
+    makeFiles(target, Object.fromEntries(extra.map((path) => [path, 'x'])));
+    return () => extra.map((path) => existsSync(join(target, path)));
   };
-  t.deepEqual(await thereAfter(ann), [true, true, false]);
-  t.deepEqual(await thereAfter('/'), [false, false, false]);
+  await lbsOk(t, [...backupOptions(at), join(at.tree, 'home/ann')]);
+  for (const paths of [[], ['/'], [ann]]) {
+    const areThere = spoilt(at.target);
+    await restore(t, at, '--delete', 'latest', at.target, ...paths);
+    t.deepEqual(areThere(), [true, true, false]);
+  }
+  for (const name of readdirSync(at.store).filter((each) => each.endsWith('.lbs'))) {
+    const path = join(at.store, name);
+    writeFileSync(path, readFileSync(path, 'utf8').replace(/^Paths: .*\n/m, ''));
+  }
+  const areThere = spoilt(at.target);
+  const run = await lbsExits(t, 2, restoreArgs(at, '--delete', 'latest', at.target));
+  t.regex(run.stderr, /--delete needs to be told in which paths/);
+  t.deepEqual(areThere(), [true, true, true]);
+  await restore(t, at, '--delete', 'latest', at.target, ann);
+  t.deepEqual(areThere(), [true, true, false]);
+  await restore(t, at, '--delete', 'latest', at.target, '/');
+  t.deepEqual(areThere(), [false, false, false]);
 });
 
 test('--delete keeps a symlink that leads to the store', async (t) => {

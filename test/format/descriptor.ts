@@ -26,6 +26,7 @@ const NEW: NewDescriptor = {
   checksumsSha256: `sha256=${'2'.repeat(64)}`,
   host: 'anna.example.org',
   top: Buffer.from('/home/anna b'),
+  paths: [Buffer.from('.'), Buffer.from('a b/c\xff', 'latin1')],
   counts: { entries: 10, files: 7, bytes: 4096, stored: 999, warnings: 1 },
   segments: [B, A],
 };
@@ -42,6 +43,7 @@ Checksums: sha1=${'1'.repeat(40)}
 Checksums_sha256: sha256=${'2'.repeat(64)}
 Host: anna.example.org
 Top: /home/anna%20b
+Paths: . a%20b/c%ff
 Entries: 10
 Files: 7
 Bytes: 4096
@@ -75,6 +77,7 @@ test('a new descriptor is read as what it was made of', (t) => {
     checksumsSha256: NEW.checksumsSha256,
     host: 'anna.example.org',
     top: Buffer.from('/home/anna b'),
+    paths: [Buffer.from('.'), Buffer.from('a b/c\xff', 'latin1')],
     counts: NEW.counts,
     segments: [A, B],
   });

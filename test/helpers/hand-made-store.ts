@@ -71,6 +71,7 @@ export function writeSnapshot(
     checksumsSha256: `sha256=${sha256(sums(sha256))}`,
     host: 'test',
     top: Buffer.from('/'),
+    paths: [Buffer.from('.')],
     counts: { entries: 0, files: 0, bytes: 0, stored: 0, warnings: 0 },
     segments,
   });
