@@ -52,9 +52,9 @@ class Random {
 }
 
 /** Puts something there that is not a directory. */
-function makeThing(random: Random, top: string, path: string, files: string[]): void {
+function makeThing(random: Random, top: string, path: string, files: string[] | undefined): void {
   const full = join(top, path);
-  const first = random.of(files, path);
+  const first = random.of(files ?? [], path);
   if (random.isOneIn(5)) symlinkSync(random.of(NAMES, 'a'), full);
   else if (random.isOneIn(6) && first !== path && existsSync(join(top, first))) {
     linkSync(join(top, first), full);
@@ -62,7 +62,7 @@ function makeThing(random: Random, top: string, path: string, files: string[]): 
   } else {
     writeFileSync(full, `content ${random.below(3)}\n`, { mode: 0o600 });
     chmodSync(full, random.of(FILE_MODES, 0o644));
-    files.push(path);
+    files?.push(path);
   }
   if (!lstatSync(full).isSymbolicLink()) setTime(random, full);
 }
@@ -73,7 +73,7 @@ function setTime(random: Random, full: string): void {
 }
 
 /** Fills a directory that is there. */
-function fill(random: Random, top: string, path: string, files: string[] = []): void {
+function fill(random: Random, top: string, path: string, files: string[] | undefined): void {
   const depth = path === '' ? 0 : path.split('/').length;
   for (const name of NAMES) {
     if (!random.isOneIn(depth + 2)) continue;
@@ -119,7 +119,7 @@ function replace(random: Random, top: string, full: string): void {
   if (random.isOneIn(2)) makeThing(random, top, full.slice(top.length + 1), []);
   else {
     mkdirSync(full);
-    if (random.isOneIn(2)) fill(random, top, full.slice(top.length + 1));
+    if (random.isOneIn(2)) fill(random, top, full.slice(top.length + 1), []);
   }
 }
 
@@ -132,7 +132,7 @@ function addTo(random: Random, top: string, full: string): void {
   }
   if (random.isOneIn(3) && typeOf(join(full, 'b')) === undefined) {
     mkdirSync(join(full, 'b'));
-    fill(random, top, join(path, 'b'));
+    fill(random, top, join(path, 'b'), []);
   }
   chmodSync(full, random.of(DIRECTORY_MODES, 0o755));
   setTime(random, full);
@@ -290,7 +290,8 @@ for (let seed = 1; seed <= CASES; seed++) {
   test(`a random restore does what the model of it says, and what its dry run says (${seed})`, async (t) => {
     const random = new Random(`restore ${seed}`);
     const at = places(t);
-    fill(random, at.tree, '');
+    // Without hard links: what becomes of further names when the first is blocked is another matter.
+    fill(random, at.tree, '', undefined);
     writeFileSync(join(at.tree, 'always'), 'there');
     await lbsOk(t, [...backupOptions(at), '.'], { cwd: at.tree });
     const store = `--store=${at.store}`;
