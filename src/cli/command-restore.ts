@@ -86,6 +86,10 @@ function restoreOptionsOf(
     // Those of the configuration are for backups: a restore leaves out only what it is told to here.
     excludes: flags.given('exclude').map(bytePath),
     includes: flags.given('include').map(bytePath),
+    backupRules: {
+      excludes: flags.configured('exclude').map(bytePath),
+      includes: flags.configured('include').map(bytePath),
+    },
     originalPlace: target === undefined,
     numericOwner: flags.isOn('numeric-owner'),
     delete: flags.isOn('delete'),

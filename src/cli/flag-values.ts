@@ -66,6 +66,11 @@ export class FlagValues {
     return [...(this.#config.get(name) ?? []), ...(this.#given.get(name) ?? [])];
   }
 
+  /** The values of a repeatable option that the configuration has, as bytes. */
+  configured(name: string): readonly Buffer[] {
+    return this.#config.get(name) ?? [];
+  }
+
   /** The values of a repeatable option that stand on the command line, as bytes. */
   given(name: string): readonly Buffer[] {
     return this.#given.get(name) ?? [];

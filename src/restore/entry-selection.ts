@@ -11,10 +11,15 @@ import { type BytePath, TOP, bytePath } from '../std/byte-path.ts';
 import { type ByteText, asByteText, byteText } from '../std/byte-text.ts';
 import { PathSelection, type Role, normalisePath } from './select-paths.ts';
 
-export type SelectionOptions = {
-  readonly paths: readonly Buffer[];
+export type Rules = {
   readonly excludes: readonly BytePath[];
   readonly includes: readonly BytePath[];
+};
+
+export type SelectionOptions = Rules & {
+  readonly paths: readonly Buffer[];
+  /** Rules of the backup: what they leave out is in no snapshot, so it is never deleted. */
+  readonly backupRules: Rules;
   readonly stripComponents: number;
 };
 
@@ -25,32 +30,33 @@ const VERDICTS_MAX = 1000;
 
 export class EntrySelection {
   readonly #paths: PathSelection;
-  readonly #rules: Selector | undefined;
+  readonly #rules: RuleVerdicts | undefined;
+  readonly #backupRules: RuleVerdicts | undefined;
   readonly #strip: number;
-  readonly #verdicts = new Map<string, Verdict>();
 
   /** @throws {LbsError} usage for an unusable rule */
-  constructor({ paths, excludes, includes, stripComponents }: SelectionOptions) {
+  constructor(options: SelectionOptions) {
+    const { paths, backupRules } = options;
     this.#paths = new PathSelection(paths);
-    this.#strip = stripComponents;
-    if (excludes.length === 0 && includes.length === 0) return;
-    const relocate = (path: BytePath) => byteText(normalisePath(path));
-    const roots = (paths.length === 0 ? [TOP] : paths.map(bytePath)).map(relocate);
-    this.#rules = new Selector({ named: { roots, relocate }, excludes, includes });
+    this.#strip = options.stripComponents;
+    this.#rules = RuleVerdicts.of(options, paths.length === 0 ? [TOP] : paths.map(bytePath));
+    this.#backupRules = RuleVerdicts.of(backupRules, [TOP]);
   }
 
   /** The part that an entry plays; undefined when it is left alone. `path` is `''` for the top. */
   roleOf(path: Buffer, isDirectory: boolean): Role | undefined {
     const role = this.#paths.roleOf(path);
     if (this.#rules === undefined || role !== 'selected') return role;
-    const { selected, search } = this.#verdictOn(path, isDirectory, this.#rules);
+    const { selected, search } = this.#rules.on(path, isDirectory);
     if (selected) return 'selected';
     return search && isDirectory ? 'parent' : undefined;
   }
 
-  /** True for a path that a rule leaves out, whether the snapshot has it or not. */
+  /** True for a path that a rule, of a backup too, leaves out, whether the snapshot has it or not. */
   isExcluded(path: Buffer, isDirectory: boolean): boolean {
-    return this.#rules !== undefined && !this.#verdictOn(path, isDirectory, this.#rules).selected;
+    return [this.#rules, this.#backupRules].some(
+      (rules) => rules !== undefined && !rules.on(path, isDirectory).selected,
+    );
   }
 
   /** Where a path comes to below the target, `''` for the target itself; undefined for nowhere. */
@@ -68,27 +74,45 @@ export class EntrySelection {
   unmatched(): BytePath[] {
     return this.#paths.unmatched();
   }
+}
 
-  #verdictOn(path: Buffer, isDirectory: boolean, rules: Selector): Verdict {
-    if (path.length === 0) return this.#directory(TOP_TEXT, rules);
-    const text = byteText(path);
-    return isDirectory ? this.#directory(text, rules) : this.#child(text, false, rules);
+/** What rules say of paths, with the directories above remembered. */
+class RuleVerdicts {
+  readonly #rules: Selector;
+  readonly #verdicts = new Map<string, Verdict>();
+
+  private constructor(rules: Selector) {
+    this.#rules = rules;
   }
 
-  #directory(path: ByteText, rules: Selector): Verdict {
+  /** Undefined without rules. @throws {LbsError} usage */
+  static of({ excludes, includes }: Rules, named: readonly BytePath[]): RuleVerdicts | undefined {
+    if (excludes.length === 0 && includes.length === 0) return undefined;
+    const relocate = (path: BytePath) => byteText(normalisePath(path));
+    const roots = named.map(relocate);
+    return new RuleVerdicts(new Selector({ named: { roots, relocate }, excludes, includes }));
+  }
+
+  on(path: Buffer, isDirectory: boolean): Verdict {
+    if (path.length === 0) return this.#directory(TOP_TEXT);
+    const text = byteText(path);
+    return isDirectory ? this.#directory(text) : this.#child(text, false);
+  }
+
+  #directory(path: ByteText): Verdict {
     let verdict = this.#verdicts.get(path);
     if (verdict === undefined) {
-      verdict = path === TOP_TEXT ? rules.top() : this.#child(path, true, rules);
+      verdict = path === TOP_TEXT ? this.#rules.top() : this.#child(path, true);
       if (this.#verdicts.size >= VERDICTS_MAX) this.#verdicts.clear();
       this.#verdicts.set(path, verdict);
     }
     return verdict;
   }
 
-  #child(path: ByteText, isDirectory: boolean, rules: Selector): Verdict {
+  #child(path: ByteText, isDirectory: boolean): Verdict {
     const slash = path.lastIndexOf('/');
     const directory = slash < 0 ? TOP_TEXT : asByteText(path.slice(0, slash));
     const name = asByteText(path.slice(slash + 1));
-    return rules.child(this.#directory(directory, rules), directory, name, isDirectory);
+    return this.#rules.child(this.#directory(directory), directory, name, isDirectory);
   }
 }

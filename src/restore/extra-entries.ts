@@ -15,6 +15,7 @@ import type Database from 'better-sqlite3';
 import { errnoName } from '../errors.ts';
 import { type FileStatus, statusIfAny, statusOf } from '../posix/file-status.ts';
 import * as libc from '../posix/libc.ts';
+import { isLocalState } from '../sources/filesystem/own-files.ts';
 import { sortedNames } from '../sources/filesystem/directory-reader.ts';
 import { isWithin } from '../std/byte-path.ts';
 import { openScratchDatabase } from '../std/scratch-database.ts';
@@ -184,6 +185,9 @@ class ExtraFinder {
     const { selection, own } = this.#rules;
     if (selection.isExcluded(entry.source, isDirectory)) return false;
     if (status.device !== device || status.isMountPoint || own.isOwn(status)) return false;
+    // A backup leaves these out by their names, wherever its local database is.
+    if (isLocalState(entry.path.toString('latin1', entry.path.lastIndexOf(SLASH) + 1)))
+      return false;
     if (isDirectory && !(await this.#takeContents(entry, status))) return false;
     this.#extra.add(entry.path, status);
     return true;

@@ -34,6 +34,11 @@ export type RestoreOptions = ReadOptions & {
   readonly overwrite?: Overwrite;
   /** Remove from restored directories what the snapshot does not have in them. */
   readonly delete?: boolean;
+  /** Rules of the backup: what they leave out is in no snapshot, and never deleted by `delete`. */
+  readonly backupRules?: {
+    readonly excludes: readonly BytePath[];
+    readonly includes: readonly BytePath[];
+  };
   /** Directories that `delete` never removes or looks into, besides the store. */
   readonly ownPlaces?: readonly string[];
   /** Directory that keeps what is overwritten or deleted; on the file system of the target. */

@@ -155,7 +155,8 @@ function checkDelete({ paths = [] }: RestoreOptions, { name, descriptor }: OpenS
 
 function selectionOf(options: RestoreOptions): EntrySelection {
   const { paths = [], excludes = [], includes = [], stripComponents = 0 } = options;
-  return new EntrySelection({ paths, excludes, includes, stripComponents });
+  const { backupRules = { excludes: [], includes: [] } } = options;
+  return new EntrySelection({ paths, excludes, includes, backupRules, stripComponents });
 }
 
 type Parts = {

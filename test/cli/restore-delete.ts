@@ -94,12 +94,11 @@ test('--delete never touches the store, a mount point or the undo directory', as
   await restore(t, inside, '--delete', `--undo-dir=${undo}`, 'latest', at.base);
   t.deepEqual(
     readdirSync(at.base).sort(),
-    ['home', ...(isMounted ? ['mounted'] : []), 'store', 'undo'].sort(),
+    ['home', 'localdb', ...(isMounted ? ['mounted'] : []), 'store', 'undo'].sort(),
   );
   t.true(existsSync(join(undo, 'earlier')));
   if (isMounted) t.true(existsSync(join(mounted, 'file')));
-  // The local database is not known to a restore unless it is told of it; here it was moved.
-  t.true(existsSync(join(undo, 'localdb')));
+  t.true(existsSync(join(at.localdb, 'lbs-localdb.sqlite')));
   t.is((await lbs(t, ['verify', `--store=${at.store}`, '--data'])).code, 0);
 });
 
@@ -206,4 +205,20 @@ test('an ordinary user can delete from a directory of his that is read-only', as
   if (isRoot) t.log('as root, who may write everywhere');
   await restore(t, at, '--delete', 'latest', at.target);
   sameTree(t, readTree(at.tree), readTree(at.target));
+});
+
+test('--delete keeps what the configuration leaves out of backups', async (t) => {
+  const at = await savedTree(t);
+  const config = join(at.base, 'config');
+  writeFileSync(config, 'exclude = *.iso\nexclude = home/ann/machines\n', { mode: 0o600 });
+  await restore(t, at, 'latest', at.target);
+  makeFiles(at.target, {
+    'home/ann/disk.iso': 'in no backup',
+    'home/ann/machines/disk': 'nor this',
+    'home/ann/other': 'goes',
+  });
+  await restore(t, at, '--delete', `--config=${config}`, 'latest', at.target);
+  t.true(existsSync(join(at.target, 'home/ann/disk.iso')));
+  t.true(existsSync(join(at.target, 'home/ann/machines/disk')));
+  t.false(existsSync(join(at.target, 'home/ann/other')));
 });

@@ -13,6 +13,11 @@ import type { ByteText } from '../../std/byte-text.ts';
 const LOCAL_STATE = /^lbs-(localdb|statcache)/;
 const STAGED = /^\.lbs-tmp-/;
 
+/** True for a name that only files of a local database have. */
+export function isLocalState(name: string): boolean {
+  return LOCAL_STATE.test(name);
+}
+
 function isOwnName(name: string): boolean {
   return (
     parseSegmentFile(name) !== undefined ||
