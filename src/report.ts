@@ -12,7 +12,8 @@ export type SourceWarning = {
     | 'changed-type'
     | 'unreadable'
     | 'unsupported-type'
-    | 'suspected-corruption';
+    | 'suspected-corruption'
+    | 'unusable-rules';
   readonly path: BytePath;
   /** What happened, without the path, as people read it. */
   readonly message: string;

@@ -1,5 +1,6 @@
 /** What a backup is asked to do, and what it says it did: the library's and the CLI's contract. */
 import type { Report } from '../report.ts';
+import type { RuleOptions } from '../sources/filesystem/rule-files.ts';
 import type { BytePath } from '../std/byte-path.ts';
 
 export type BackupOptions = {
@@ -12,6 +13,8 @@ export type BackupOptions = {
   readonly paths: readonly BytePath[];
   readonly excludes?: readonly BytePath[];
   readonly includes?: readonly BytePath[];
+  /** Rules in files, asked about what `excludes` and `includes` leave in. */
+  readonly ruleFiles?: RuleOptions;
   /** Shell command between tar and file; default `zstd -c`. */
   readonly filter?: string;
   /** Extension of filtered segments; default: the one that goes with `filter`. */

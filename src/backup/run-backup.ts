@@ -32,6 +32,7 @@ import { type AddedObject, SegmentWriter } from '../segments/segment-writer.ts';
 import { publishSnapshot } from '../snapshots/publish-snapshot.ts';
 import { type NamedPaths, resolveNamedPaths } from '../sources/filesystem/named-paths.ts';
 import { withoutOwnFiles } from '../sources/filesystem/own-files.ts';
+import { readRules } from '../sources/filesystem/rule-files.ts';
 import { FilesystemSource } from '../sources/filesystem/scan.ts';
 import { Selector } from '../sources/filesystem/select.ts';
 import { byteText } from '../std/byte-text.ts';
@@ -114,6 +115,7 @@ function makePlan(options: BackupOptions): Plan {
     named,
     excludes: options.excludes ?? [],
     includes: options.includes ?? [],
+    rules: readRules(options.ruleFiles ?? {}),
   });
   return {
     options,

@@ -2,19 +2,17 @@
 import { lstatSync } from 'node:fs';
 import type { BackupOptions } from '../backup/backup-options.ts';
 import { EXIT, LbsError } from '../errors.ts';
-import { type BytePath, bytePath, showPath } from '../std/byte-path.ts';
+import { type BytePath, showPath } from '../std/byte-path.ts';
 import { parseSize } from '../std/human-size.ts';
 import type { CommandInput } from './command.ts';
 import type { FlagValues } from './flag-values.ts';
 import { nearestName } from './nearest-name.ts';
 import { openReport } from './open-report.ts';
 import { COMMANDS } from './options.ts';
-import { readPathList } from './path-list.ts';
+import { markerNamesOf, namedPathsOf, rulesOf } from './selection-flags.ts';
 import { present, schemeOf, storeOf, unfiltersOf } from './store-flags.ts';
 
 const EXAMPLE = 'lbs --dest=/mnt/backup /home';
-const LINE_END = 0x0a;
-const NUL = 0;
 const SLASH = 0x2f;
 const QUIETLY = { throwIfNoEntry: false } as const;
 
@@ -37,22 +35,11 @@ function refuseMistypedCommand(first: BytePath | undefined): void {
 
 /** @throws {LbsError} usage */
 function pathsOf(flags: FlagValues): BytePath[] {
-  const paths = [
-    ...flags.operands,
-    ...flags.list('files-from').flatMap((file) => readPathList(file, LINE_END)),
-    ...flags.list('files-from0').flatMap((file) => readPathList(file, NUL)),
-  ];
-  if (paths.length === 0) {
-    throw new LbsError('usage', 'no paths given: nothing to back up', {
-      hint: `for example: ${EXAMPLE}`,
-    });
-  }
-  if (paths.some((path) => path.length === 0)) {
-    throw new LbsError('usage', 'one of the paths is empty', {
-      hint: 'the current directory is written as "."; or is a variable in a script not set?',
-    });
-  }
-  return paths;
+  const paths = namedPathsOf(flags, flags.operands);
+  if (paths.length > 0) return paths;
+  throw new LbsError('usage', 'no paths given: nothing to back up', {
+    hint: `for example: ${EXAMPLE}`,
+  });
 }
 
 /** @throws {LbsError} usage */
@@ -77,16 +64,6 @@ function segmentSizeOf(flags: FlagValues): number | undefined {
   });
 }
 
-/** @throws {LbsError} usage */
-function markerNamesOf(flags: FlagValues): Buffer[] {
-  const names = flags.list('exclude-if-present');
-  const bad = names.find((name) => name.length === 0 || name.includes(SLASH));
-  if (bad === undefined) return names;
-  throw new LbsError('usage', `--exclude-if-present="${showPath(bad)}" is not the name of a file`, {
-    hint: 'give a name without slashes, such as .nobackup',
-  });
-}
-
 /** How to sign: what the command line says wins over the configuration. @throws {LbsError} usage */
 function signingOf(flags: FlagValues): { signatureFilter?: string; signKey?: string } {
   const signatureFilter = flags.text('signature-filter');
@@ -108,8 +85,7 @@ function backupOptionsOf(flags: FlagValues): BackupOptions {
   return {
     store,
     paths: pathsOf(flags),
-    excludes: flags.list('exclude').map(bytePath),
-    includes: flags.list('include').map(bytePath),
+    ...rulesOf(flags),
     excludeIfPresent: markerNamesOf(flags),
     ...signingOf(flags),
     ...present({

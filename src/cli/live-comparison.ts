@@ -2,11 +2,12 @@
 import { EXIT } from '../errors.ts';
 import type { LiveDiff } from '../inspect/live-diff.ts';
 import type { Report } from '../report.ts';
-import { type BytePath, bytePath } from '../std/byte-path.ts';
+import type { BytePath } from '../std/byte-path.ts';
 import { humanCount, humanSize } from '../std/human-size.ts';
 import type { CommandInput } from './command.ts';
 import type { CommandReport } from './command-report.ts';
 import type { Output } from './output.ts';
+import { rulesOf } from './selection-flags.ts';
 import { type ChangeSums, writeChanges } from './show-change.ts';
 import { present, readOptionsOf } from './store-flags.ts';
 
@@ -39,8 +40,7 @@ export async function compareLive(
     ...reading,
     snapshot,
     readAll,
-    excludes: flags.list('exclude').map(bytePath),
-    includes: flags.list('include').map(bytePath),
+    ...rulesOf(flags),
     report: watched,
     ...present({ path, localdb: flags.text('localdb') }),
   });

@@ -55,6 +55,11 @@ export const STORE: OptionSpec = {
   value: 'STORE',
   help: 'the directory of the backups; or set LBS_STORE',
 };
+export const LOCALDB: OptionSpec = {
+  name: 'localdb',
+  value: 'DIR',
+  help: 'directory of the local database; default: the store',
+};
 export const UNFILTER: OptionSpec = {
   name: 'unfilter',
   value: 'EXT=COMMAND',

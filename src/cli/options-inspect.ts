@@ -14,6 +14,7 @@ import {
   WHAT_IS_SAID_SHORTLY,
   WHAT_TO_READ,
 } from './option-groups.ts';
+import { RULE_FILES } from './options-select.ts';
 
 const LETTERS =
   'A line is letters and a path. "+" added, "-" removed, "M" moved (the same content elsewhere), "C" content, "O" owner or group, "P" permissions, "T" time of change, "X" extended attributes.';
@@ -32,8 +33,9 @@ const ADDED: OptionGroup = {
       name: 'include',
       value: 'PATTERN',
       repeatable: true,
-      help: 'but something that an --exclude left out',
+      help: 'but something that an --exclude or a rule left out',
     },
+    ...RULE_FILES,
   ],
 };
 const STAT: OptionSpec = { name: 'stat', help: 'only how many and how large, for each letter' };

@@ -6,10 +6,9 @@
 import {
   type CommandSpec,
   DONE,
-  EXCLUDE,
   FAILED,
-  INCLUDE,
   INTERRUPTED,
+  LOCALDB,
   LOCKED,
   MISSING,
   MISUSED,
@@ -24,6 +23,7 @@ import {
 } from './option-groups.ts';
 import { CAT, DUMP, LS, STANZA } from './options-inside.ts';
 import { COMPARE, DIFF, FIND, HISTORY } from './options-inspect.ts';
+import { WHAT_TO_TAKE } from './options-select.ts';
 
 import { RESTORE } from './options-restore.ts';
 
@@ -41,11 +41,7 @@ export const BACKUP: CommandSpec = {
       title: 'Where',
       options: [
         STORE,
-        {
-          name: 'localdb',
-          value: 'DIR',
-          help: 'directory of the local database; default: the store',
-        },
+        LOCALDB,
         {
           name: 'scheme',
           value: 'NAME',
@@ -53,42 +49,7 @@ export const BACKUP: CommandSpec = {
         },
       ],
     },
-    {
-      title: 'What',
-      options: [
-        EXCLUDE,
-        INCLUDE,
-        {
-          name: 'exclude-if-present',
-          value: 'NAME',
-          repeatable: true,
-          help: 'leave out the contents of directories that hold an entry NAME',
-        },
-        {
-          name: 'exclude-caches',
-          negatable: true,
-          help: 'leave out the contents of directories tagged by CACHEDIR.TAG',
-        },
-        {
-          name: 'one-file-system',
-          short: 'x',
-          negatable: true,
-          help: 'stay on the file systems of the PATHs',
-        },
-        {
-          name: 'files-from',
-          value: 'FILE',
-          repeatable: true,
-          help: 'take more PATHs from FILE, one a line; "-" is standard input',
-        },
-        {
-          name: 'files-from0',
-          value: 'FILE',
-          repeatable: true,
-          help: 'the same with a NUL byte after each PATH, as "find -print0" writes them',
-        },
-      ],
-    },
+    WHAT_TO_TAKE,
     {
       title: 'How it is stored',
       options: [

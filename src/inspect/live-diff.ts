@@ -14,9 +14,10 @@ import type { ReadOptions } from '../restore/restore-options.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
 import { openSnapshot, resolveSnapshot } from '../snapshots/open-snapshot.ts';
 import { type NamedPaths, resolveNamedPaths } from '../sources/filesystem/named-paths.ts';
-import { Selector, type Verdict } from '../sources/filesystem/select.ts';
+import { type RuleOptions, readRules } from '../sources/filesystem/rule-files.ts';
+import { Selector } from '../sources/filesystem/select.ts';
 import { type BytePath, bytePath, isTop, isWithin, showPath } from '../std/byte-path.ts';
-import { asByteText, byteText, joinText, toBytePath } from '../std/byte-text.ts';
+import { asByteText, toBytePath } from '../std/byte-text.ts';
 import { openStore } from '../stores/open-store.ts';
 import { ChangeTable } from './change-table.ts';
 import type { Diff } from './diff.ts';
@@ -34,6 +35,7 @@ export type LiveDiffOptions = ReadOptions & {
   readonly readAll: boolean;
   readonly excludes: readonly BytePath[];
   readonly includes: readonly BytePath[];
+  readonly ruleFiles?: RuleOptions;
   /** Directory of the local database, whose own files are no part of anything. */
   readonly localdb?: string;
 };
@@ -108,7 +110,7 @@ class LiveComparison {
   readonly #options: LiveDiffOptions;
   readonly #side: SnapshotSide;
   readonly #named: NamedPaths;
-  readonly #rules: Selector;
+  readonly #selector: Selector;
   readonly #table: ChangeTable;
   readonly #precision: Precision;
   #directories: OpenDirectory[] = [];
@@ -118,11 +120,12 @@ class LiveComparison {
   #common = 0;
 
   constructor(options: LiveDiffOptions, side: SnapshotSide, named: NamedPaths, table: ChangeTable) {
-    const { excludes, includes } = options;
+    const { excludes, includes, ruleFiles = {} } = options;
     this.#options = options;
     this.#side = side;
     this.#named = named;
-    this.#rules = new Selector({ named, excludes, includes });
+    const rules = readRules(ruleFiles);
+    this.#selector = new Selector({ named, excludes, includes, rules });
     this.#table = table;
     this.#precision = { hasNanoseconds: side.isOurs, hasXattrs: side.isOurs };
   }
@@ -130,7 +133,8 @@ class LiveComparison {
   async compare(root: BytePath, storePlace: string): Promise<LiveSide> {
     const { signal, report, path, localdb } = this.#options;
     const ownPlaces = [storePlace, localdb ?? storePlace];
-    const make = () => new LiveSide({ named: this.#named, root, ownPlaces, signal, report });
+    const what = { named: this.#named, selector: this.#selector, root };
+    const make = () => new LiveSide({ ...what, ownPlaces, signal, report });
     let live = make();
     try {
       await this.#merge(live, !this.#side.isOurs);
@@ -219,9 +223,8 @@ class LiveComparison {
 
   #came(live: LiveSide, path: BytePath, now: Facts): void {
     const isDirectory = now.type === 'd';
-    const verdict = this.#verdictOn(path, isDirectory);
     const parent = this.#parentOf(path);
-    const { status } = live;
+    const { status, verdict } = live;
     const counts =
       this.#options.path !== undefined ||
       parent?.isNew === true ||
@@ -250,19 +253,6 @@ class LiveComparison {
     // Whatever happens in a directory changes it; only a new one was made since.
     const time = type === 'd' ? (btime ?? ctime) : ctime;
     return time.s >= date;
-  }
-
-  #verdictOn(path: BytePath, isDirectory: boolean): Verdict {
-    let verdict = this.#rules.top();
-    let directory = asByteText('.');
-    const names = byteText(path).split('/');
-    for (const [at, text] of names.entries()) {
-      const name = asByteText(text);
-      const isAbove = at < names.length - 1;
-      verdict = this.#rules.child(verdict, directory, name, isAbove || isDirectory);
-      directory = joinText(directory, name);
-    }
-    return verdict;
   }
 
   async #hashed(live: LiveSide, path: BytePath, now: Facts): Promise<Facts | undefined> {

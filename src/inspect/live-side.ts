@@ -17,7 +17,7 @@ import { openContent } from '../sources/filesystem/open-content.ts';
 import { withoutOwnFiles } from '../sources/filesystem/own-files.ts';
 import type { NamedPaths } from '../sources/filesystem/named-paths.ts';
 import { FilesystemSource } from '../sources/filesystem/scan.ts';
-import { Selector } from '../sources/filesystem/select.ts';
+import type { Selector, Verdict } from '../sources/filesystem/select.ts';
 import { type SourceContent, type SourceEntry, SourceTrouble } from '../sources/source.ts';
 import { type BytePath, bytePath, isTop, isWithin } from '../std/byte-path.ts';
 import type { Facts } from './facts.ts';
@@ -30,6 +30,8 @@ const SLASH = Buffer.from('/');
 
 export type LiveSideOptions = {
   readonly named: NamedPaths;
+  /** Asked about every entry, and obeyed in none: what it leaves out may be in the snapshot. */
+  readonly selector: Selector;
   /** Only this path, relative to the top, and what is below it. */
   readonly root: BytePath;
   /** Directories of the backup itself, whose own files are left out. */
@@ -42,6 +44,7 @@ export class LiveSide {
   readonly #options: LiveSideOptions;
   readonly #chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
   #current: SourceEntry | undefined;
+  #verdict: Verdict;
   #isLeftOut = false;
   entries = 0;
   filesRead = 0;
@@ -49,15 +52,16 @@ export class LiveSide {
 
   constructor(options: LiveSideOptions) {
     this.#options = options;
+    this.#verdict = options.selector.top();
   }
 
   /** What is there, in the order of paths. */
   async *paths(): AsyncGenerator<PathFacts> {
-    const { named, root, ownPlaces, report } = this.#options;
+    const { named, selector, root, ownPlaces, report } = this.#options;
     const source = new FilesystemSource({
       top: named.top,
-      // What the rules leave out may be in the snapshot all the same.
-      selector: new Selector({ named, excludes: [], includes: [] }),
+      selector,
+      takesAll: true,
       oneFileSystem: false,
       excludeIfPresent: [],
       excludeCaches: false,
@@ -68,6 +72,7 @@ export class LiveSide {
     });
     for (const entry of source.entries()) {
       this.#current = entry;
+      this.#verdict = source.verdict;
       this.#isLeftOut = false;
       if (!isWithin(entry.path, root)) continue;
       this.entries++;
@@ -79,6 +84,11 @@ export class LiveSide {
   /** Keeps the walk out of the directory that was given out last. */
   leaveOut(): void {
     this.#isLeftOut = true;
+  }
+
+  /** What the rules say of what was given out last. */
+  get verdict(): Verdict {
+    return this.#verdict;
   }
 
   /** The status of what was given out last. */

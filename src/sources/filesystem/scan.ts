@@ -17,7 +17,9 @@ import { openDirectory, sortedNames } from './directory-reader.ts';
 import { passOwnTrouble } from './entry-trouble.ts';
 import { FilesystemEntry, nameBytes } from './filesystem-entry.ts';
 import { CACHE_TAG, isCacheTag, isKernelFilesystem } from './place-rules.ts';
+import { RuleReader } from './rule-files.ts';
 import type { Selector, Verdict } from './select.ts';
+import type { Barrier, Trail } from './trail.ts';
 
 export type ScanOptions = {
   /** Absolute path of the top directory. */
@@ -30,6 +32,10 @@ export type ScanOptions = {
   readonly withoutOwnFiles: (directory: FileStatus, names: ByteText[]) => readonly ByteText[];
   /** Asked of each directory after it was yielded; false: what is in it does not matter. */
   readonly mayEnter?: () => boolean;
+  /** Yield what rules leave out, too; `verdict` says what they say. */
+  readonly takesAll?: boolean;
+  /** Walk down to one path only. */
+  readonly trail?: Trail;
   readonly warn: (warning: SourceWarning) => void;
   readonly note: (message: string) => void;
 };
@@ -62,6 +68,11 @@ export class FilesystemSource implements Source {
     this.#verdict = options.selector.top();
   }
 
+  /** What the rules say of the entry that was yielded last. */
+  get verdict(): Verdict {
+    return this.#verdict;
+  }
+
   *entries(): Generator<SourceEntry> {
     try {
       yield* this.#walk();
@@ -84,7 +95,7 @@ export class FilesystemSource implements Source {
       const seen = this.#look(frame, name);
       if (seen === undefined) continue;
       const verdict = this.#verdict;
-      if (verdict.selected) {
+      if (this.#takes(verdict)) {
         if (this.#pendingFrames > 0) yield* this.#ancestors();
         yield seen;
       }
@@ -99,13 +110,15 @@ export class FilesystemSource implements Source {
       const fd = openDirectory(libc.AT_FDCWD, libc.cString(top));
       const status = statusOf(fd);
       const path = asByteText('.');
-      const names = this.#options.withoutOwnFiles(status, sortedNames(fd));
+      const names = this.#namesIn(fd, path, status);
+      const verdict = this.#entered(fd, path, names, selector.top());
+      this.#options.trail?.judged(path, verdict);
       this.#stack.push({
         path,
         fd,
         status,
-        verdict: selector.top(),
-        names,
+        verdict,
+        names: this.#onTrail(path, names),
         next: 0,
         pending: undefined,
       });
@@ -121,19 +134,47 @@ export class FilesystemSource implements Source {
   #look(frame: Frame, name: ByteText): FilesystemEntry | undefined {
     const { selector } = this.#options;
     let verdict = selector.child(frame.verdict, frame.path, name, false);
-    if (!verdict.selected && !verdict.search) return undefined;
+    if (!this.#takes(verdict) && !verdict.search && !this.#mayTakeDirectory(frame, name)) {
+      if (this.#options.trail !== undefined) this.#judged(frame, name, verdict);
+      return undefined;
+    }
     const status = this.#status(frame, name);
     if (status === undefined) return undefined;
     const isDirectory = status.type === 'd';
     if (isDirectory) verdict = selector.child(frame.verdict, frame.path, name, true);
-    if (!verdict.selected && !(verdict.search && isDirectory)) return undefined;
+    if (this.#options.trail !== undefined) this.#judged(frame, name, verdict);
+    if (!this.#takes(verdict) && !(verdict.search && isDirectory)) return undefined;
     if (status.type === undefined) {
       const path = joinText(frame.path, name);
+      this.#stopped(path, { kind: 'unsupported-type' });
       this.#warn('unsupported-type', path, 'is of a type that cannot be stored');
       return undefined;
     }
     this.#verdict = verdict;
     return new FilesystemEntry(frame, name, status);
+  }
+
+  #takes(verdict: Verdict): boolean {
+    return verdict.selected || (this.#options.takesAll === true && verdict.inNamed);
+  }
+
+  /**
+   * True when a name that would be left out as a file may be taken as a directory. Without this
+   * question each left out name had to be looked at, and what may be unreadable was left out on purpose.
+   */
+  #mayTakeDirectory(frame: Frame, name: ByteText): boolean {
+    const { selector } = this.#options;
+    if (!selector.judgesTypes) return false;
+    const verdict = selector.child(frame.verdict, frame.path, name, true);
+    return this.#takes(verdict) || verdict.search;
+  }
+
+  #judged(frame: Frame, name: ByteText, verdict: Verdict): void {
+    this.#options.trail?.judged(joinText(frame.path, name), verdict);
+  }
+
+  #stopped(path: ByteText, barrier: Barrier): void {
+    this.#options.trail?.stopped(path, barrier);
   }
 
   #status(frame: Frame, name: ByteText): FileStatus | undefined {
@@ -142,6 +183,7 @@ export class FilesystemSource implements Source {
     } catch (error) {
       const path = joinText(frame.path, name);
       this.#passOwnTrouble(error, path);
+      this.#stopped(path, { kind: 'unreadable', message: messageOf(error) });
       if (errnoName(error) === 'ENOENT') this.#warn('vanished', path, 'vanished during the backup');
       else this.#warn('unreadable', path, messageOf(error));
       return undefined;
@@ -165,21 +207,25 @@ export class FilesystemSource implements Source {
       const raw = nameBytes(name);
       if (!this.#mayEnter(parent, entry, verdict, raw)) return;
       fd = openDirectory(parent.fd, raw);
-      const names = this.#options.withoutOwnFiles(entry.status, sortedNames(fd));
-      if (this.#isTagged(fd, names, verdict)) {
+      const names = this.#namesIn(fd, entry.text, entry.status);
+      const marker = this.#marker(fd, names, verdict);
+      if (marker !== undefined) {
+        this.#stopped(entry.text, { kind: 'exclude-if-present', marker });
         libc.close(fd);
         return;
       }
-      const kept = this.#isCache(fd, names) && verdict.selected ? [CACHE_TAG] : names;
-      const pending = verdict.selected ? undefined : entry;
+      const isCache = this.#isCache(fd, names) && verdict.selected;
+      const kept = isCache ? [CACHE_TAG] : names;
+      if (isCache) this.#stopped(entry.text, { kind: 'exclude-caches' });
+      const pending = this.#takes(verdict) ? undefined : entry;
       pending?.useOwnHandle(fd);
       if (pending !== undefined) this.#pendingFrames++;
       this.#stack.push({
         path: entry.text,
         fd,
         status: entry.status,
-        verdict,
-        names: kept,
+        verdict: this.#entered(fd, entry.text, kept, verdict),
+        names: this.#onTrail(entry.text, kept),
         next: 0,
         pending,
       });
@@ -187,26 +233,65 @@ export class FilesystemSource implements Source {
     } catch (error) {
       if (fd >= 0) libc.close(fd);
       this.#passOwnTrouble(error, entry.text);
+      this.#stopped(entry.text, { kind: 'unreadable', message: messageOf(error) });
       const gone = errnoName(error) === 'ENOENT';
       this.#warn(gone ? 'vanished' : 'unreadable', entry.text, `its contents: ${messageOf(error)}`);
     }
+  }
+
+  /** What is in a directory, without the files of the backup itself. */
+  #namesIn(fd: number, path: ByteText, status: FileStatus): readonly ByteText[] {
+    const all = sortedNames(fd);
+    const names = this.#options.withoutOwnFiles(status, all);
+    const name = this.#nameOnTrail(path);
+    if (name !== undefined && !names.includes(name)) {
+      const barrier: Barrier = all.includes(name)
+        ? { kind: 'own-file' }
+        : { kind: 'unreadable', message: 'its directory does not list it' };
+      this.#stopped(joinText(path, name), barrier);
+    }
+    return names;
+  }
+
+  /** The one name in a directory that leads on along the trail. */
+  #nameOnTrail(path: ByteText): ByteText | undefined {
+    const { trail } = this.#options;
+    return trail?.names[path === '.' ? 0 : path.split('/').length];
+  }
+
+  #onTrail(path: ByteText, names: readonly ByteText[]): readonly ByteText[] {
+    const name = this.#nameOnTrail(path);
+    return name === undefined ? names : names.filter((each) => each === name);
+  }
+
+  /** The verdict on a directory with what its own rule files say of its contents. */
+  #entered(fd: number, path: ByteText, names: readonly ByteText[], verdict: Verdict): Verdict {
+    const { selector, warn } = this.#options;
+    if (!selector.readsRules) return verdict;
+    const reader = new RuleReader(fd, path, warn);
+    return selector.entered(verdict, { path, names, read: (file) => reader.read(file) });
   }
 
   #mayEnter(parent: Frame, entry: FilesystemEntry, verdict: Verdict, raw: Buffer): boolean {
     const { oneFileSystem, note } = this.#options;
     const { status } = entry;
     if (status.device === parent.status.device || verdict.isNamed) return true;
-    if (verdict.inNamed && oneFileSystem) return false;
+    if (verdict.inNamed && oneFileSystem) {
+      this.#stopped(entry.text, { kind: 'one-file-system' });
+      return false;
+    }
     if (verdict.inNamed && isKernelFilesystem(parent.fd, raw)) {
+      this.#stopped(entry.text, { kind: 'kernel-filesystem' });
       note(`the contents of ${showPath(entry.path)} are left out: a filesystem of the kernel`);
       return false;
     }
     return true;
   }
 
-  #isTagged(fd: number, names: readonly ByteText[], verdict: Verdict): boolean {
-    if (!verdict.inNamed) return false;
-    return this.#options.excludeIfPresent.some(
+  /** The entry that says that the contents of its directory are to be left out. */
+  #marker(fd: number, names: readonly ByteText[], verdict: Verdict): ByteText | undefined {
+    if (!verdict.inNamed) return undefined;
+    return this.#options.excludeIfPresent.find(
       (tag) => names.includes(tag) && statusIfAny(fd, nameBytes(tag)) !== undefined,
     );
   }

@@ -7,18 +7,35 @@
  * `*`, `?` or `[` is a pattern in the manner of rsync: without a slash it matches a last
  * component, with a leading slash it is anchored at the top, with a slash inside it matches
  * trailing components, with a trailing slash only directories.
+ *
+ * Rules of files (`rule-scope`) are asked last, about what is still in and was neither named nor
+ * included itself. Each verdict says what decided it, so that `lbs why` needs no rules of its own.
  */
 import { Minimatch } from 'minimatch';
 import { LbsError, messageOf } from '../../errors.ts';
-import { type BytePath, showPath, utf8Of } from '../../std/byte-path.ts';
+import { type BytePath, showPath } from '../../std/byte-path.ts';
 import { type ByteText, asByteText, byteText, joinText, toBytePath } from '../../std/byte-text.ts';
+import { decoded } from './name-text.ts';
 import type { NamedPaths } from './named-paths.ts';
+import type { Rule } from './rule-lines.ts';
+import { type RuleDirectory, type RuleScope, decidingRule, enterScope } from './rule-scope.ts';
 
 export type SelectionRules = {
   readonly named: Pick<NamedPaths, 'roots' | 'relocate'>;
   readonly excludes: readonly BytePath[];
   readonly includes: readonly BytePath[];
+  /** Rules of files, as `readRules` gives them. */
+  readonly rules?: RuleScope | undefined;
 };
+
+/** What made an entry come in or stay out. */
+export type Decision =
+  | { readonly kind: 'named' }
+  /** `rule` is the value of the option, the same object that the selector was given. */
+  | { readonly kind: 'exclude' | 'include'; readonly rule: BytePath }
+  | { readonly kind: 'rule'; readonly rule: Rule };
+
+const NAMED: Decision = { kind: 'named' };
 
 /** What the rules say of one entry, and what its children need to know. */
 export type Verdict = {
@@ -30,43 +47,33 @@ export type Verdict = {
   /** A named path itself. */
   readonly isNamed: boolean;
   readonly node: PathNode | undefined;
+  /** What decided about this entry itself; undefined where it is as the directory above it. */
+  readonly decision: Decision | undefined;
+  /** Rules of files that hold for what is in it; undefined when there are none at all. */
+  readonly scope: RuleScope | undefined;
 };
 
 /** Plain paths of all rules, as a tree of components. */
 type PathNode = {
   named: boolean;
-  excluded: boolean;
-  included: boolean;
+  excluded: Decision | undefined;
+  included: Decision | undefined;
   /** A named or included path lies below. */
   holdsMore: boolean;
   children: Map<string, PathNode>;
 };
 
-type Pattern = { readonly onlyDirectories: boolean; readonly matcher: Minimatch };
+type Pattern = {
+  readonly onlyDirectories: boolean;
+  readonly matcher: Minimatch;
+  readonly decision: Decision;
+};
 
 const WILDCARD = /[*?[]/;
 
 function newNode(): PathNode {
-  return { named: false, excluded: false, included: false, holdsMore: false, children: new Map() };
-}
-
-/** Bytes that are no UTF-8 become lone surrogates, which no text contains, one for each byte. */
-const LONE_SURROGATES_AT = 0xdc00;
-
-function decodedComponent(bytes: Buffer): string {
-  const text = utf8Of(bytes);
-  if (text !== undefined) return text;
-  return Array.from(bytes, (byte) =>
-    String.fromCharCode(byte < 0x80 ? byte : LONE_SURROGATES_AT + byte),
-  ).join('');
-}
-
-/** A path as text for matching only; each component by itself, so one cannot spoil the others. */
-function decoded(path: ByteText): string {
-  return path
-    .split('/')
-    .map((component) => decodedComponent(Buffer.from(component, 'latin1')))
-    .join('/');
+  const plain = { named: false, excluded: undefined, included: undefined, holdsMore: false };
+  return { ...plain, children: new Map() };
 }
 
 function escaped(text: string): string {
@@ -87,12 +94,13 @@ function patternText(rule: ByteText, named: SelectionRules['named']): string {
   return place === '.' ? rest : `${escaped(decoded(place))}/${rest}`;
 }
 
-function compile(rule: BytePath, named: SelectionRules['named']): Pattern {
+function compile(rule: BytePath, named: SelectionRules['named'], decision: Decision): Pattern {
   const onlyDirectories = rule.at(-1) === 0x2f;
   const text = patternText(asByteText(byteText(rule).replace(/\/+$/, '')), named);
   const options = { dot: true, nocomment: true, nonegate: true, noext: true, nobrace: true };
   try {
-    return { onlyDirectories, matcher: new Minimatch(text, { ...options, platform: 'linux' }) };
+    const matcher = new Minimatch(text, { ...options, platform: 'linux' });
+    return { onlyDirectories, matcher, decision };
   } catch (error) {
     throw new LbsError(
       'usage',
@@ -108,17 +116,21 @@ export class Selector {
   readonly #tree = newNode();
   readonly #excludes: Pattern[] = [];
   readonly #includes: Pattern[] = [];
+  readonly #scope: RuleScope | undefined;
 
   /** @throws {LbsError} usage for an unusable rule */
-  constructor({ named, excludes, includes }: SelectionRules) {
+  constructor({ named, excludes, includes, rules }: SelectionRules) {
+    this.#scope = rules;
     for (const root of named.roots) this.#add(root).named = true;
     for (const rule of excludes) {
-      if (this.#isPattern(rule)) this.#excludes.push(compile(rule, named));
-      this.#add(named.relocate(rule)).excluded = true;
+      const decision: Decision = { kind: 'exclude', rule };
+      if (this.#isPattern(rule)) this.#excludes.push(compile(rule, named, decision));
+      this.#add(named.relocate(rule)).excluded ??= decision;
     }
     for (const rule of includes) {
+      const decision: Decision = { kind: 'include', rule };
       if (this.#isPattern(rule)) {
-        this.#includes.push(compile(rule, named));
+        this.#includes.push(compile(rule, named, decision));
         continue;
       }
       const place = named.relocate(rule);
@@ -134,7 +146,7 @@ export class Selector {
           },
         );
       }
-      this.#add(place).included = true;
+      this.#add(place).included ??= decision;
     }
     this.#markAbove(this.#tree);
   }
@@ -159,7 +171,17 @@ export class Selector {
     for (const child of node.children.values()) {
       if (this.#markAbove(child)) node.holdsMore = true;
     }
-    return node.holdsMore || node.named || node.included;
+    return node.holdsMore || node.named || node.included !== undefined;
+  }
+
+  /** True when files in the tree may have rules: then `entered` must be asked. */
+  get readsRules(): boolean {
+    return this.#scope?.some(({ kind }) => kind === 'slot') ?? false;
+  }
+
+  /** True when what an entry is may decide about it, although no name below it is searched for. */
+  get judgesTypes(): boolean {
+    return this.#scope !== undefined;
   }
 
   /** The verdict on the top directory itself. */
@@ -170,6 +192,8 @@ export class Selector {
       inNamed: false,
       isNamed: false,
       node: undefined,
+      decision: undefined,
+      scope: this.#scope,
     };
     return this.#judge(above, this.#tree, asByteText('.'), true);
   }
@@ -178,11 +202,27 @@ export class Selector {
   child(above: Verdict, directory: ByteText, name: ByteText, isDirectory: boolean): Verdict {
     const node = above.node?.children.get(name);
     // The common case, everything below a selected place without patterns: nothing to decide.
-    if (node === undefined && this.#excludes.length === 0 && (above.selected || !above.inNamed)) {
-      const inherits = above.node === undefined && !above.isNamed && !above.search;
-      return inherits ? above : { ...above, node, isNamed: false, search: false };
+    if (
+      node === undefined &&
+      this.#scope === undefined &&
+      this.#excludes.length === 0 &&
+      (above.selected || !above.inNamed)
+    ) {
+      const inherits = above.node === undefined && above.decision === undefined && !above.search;
+      if (inherits) return above;
+      return { ...above, node, isNamed: false, search: false, decision: undefined };
     }
     return this.#judge(above, node, joinText(directory, name), isDirectory);
+  }
+
+  /**
+   * The verdict on a directory for what is in it: rule files that lie there hold from there on. Only
+   * of a selected one, since what is left out has nothing to say.
+   */
+  entered(verdict: Verdict, directory: RuleDirectory): Verdict {
+    if (!verdict.selected || verdict.scope === undefined) return verdict;
+    const scope = enterScope(verdict.scope, directory);
+    return scope === verdict.scope ? verdict : { ...verdict, scope };
   }
 
   #judge(
@@ -193,23 +233,52 @@ export class Selector {
   ): Verdict {
     const isNamed = node?.named ?? false;
     const inNamed = above.inNamed || isNamed;
-    let selected = above.selected || isNamed;
-    if (inNamed && (node?.excluded === true || this.#matches(this.#excludes, path, isDirectory))) {
-      selected = false;
-    }
-    if (inNamed && !selected) {
-      selected = node?.included === true || this.#matches(this.#includes, path, isDirectory);
-    }
+    const decision = inNamed ? this.#decide(above, node, path, isDirectory) : undefined;
     // A pattern may match anywhere below, so an excluded directory must be searched for it.
     const search = (node?.holdsMore ?? false) || (inNamed && this.#includes.length > 0);
-    return { selected, search, inNamed, isNamed, node };
+    const selected = decision === undefined ? above.selected : isTaking(decision);
+    return { selected, search, inNamed, isNamed, node, decision, scope: above.scope };
   }
 
-  #matches(patterns: readonly Pattern[], path: ByteText, isDirectory: boolean): boolean {
-    if (patterns.length === 0) return false;
+  /** What decides about an entry at or below a named path; undefined: it is as the one above. */
+  #decide(
+    above: Verdict,
+    node: PathNode | undefined,
+    path: ByteText,
+    isDirectory: boolean,
+  ): Decision | undefined {
+    const named = node?.named === true ? NAMED : undefined;
+    const excluded = node?.excluded ?? this.#matching(this.#excludes, path, isDirectory);
+    const isIn = excluded === undefined && (above.selected || named !== undefined);
+    // Nothing is left that could decide otherwise.
+    if (isIn && (named !== undefined || above.scope === undefined)) return named;
+    const included = node?.included ?? this.#matching(this.#includes, path, isDirectory);
+    if (!isIn || included !== undefined || above.scope === undefined) return included ?? excluded;
+    const rule = decidingRule(above.scope, path, isDirectory);
+    return rule === undefined ? undefined : { kind: 'rule', rule };
+  }
+
+  #matching(
+    patterns: readonly Pattern[],
+    path: ByteText,
+    isDirectory: boolean,
+  ): Decision | undefined {
+    if (patterns.length === 0) return undefined;
     const text = decoded(path);
-    return patterns.some(
+    return patterns.find(
       ({ onlyDirectories, matcher }) => (!onlyDirectories || isDirectory) && matcher.match(text),
-    );
+    )?.decision;
+  }
+}
+
+function isTaking(decision: Decision): boolean {
+  switch (decision.kind) {
+    case 'named':
+    case 'include':
+      return true;
+    case 'exclude':
+      return false;
+    case 'rule':
+      return decision.rule.keeps;
   }
 }
