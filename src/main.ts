@@ -46,6 +46,7 @@ const LOAD: Readonly<Record<CommandName, () => Promise<Command>>> = {
   restore: async () => (await import('./cli/command-restore.ts')).runRestore,
   stanza: async () => (await import('./cli/command-stanza.ts')).runStanza,
   verify: async () => (await import('./cli/command-verify.ts')).runVerify,
+  why: async () => (await import('./cli/command-why.ts')).runWhy,
 };
 
 function abortOnSignal(): AbortSignal {

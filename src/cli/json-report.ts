@@ -31,6 +31,7 @@ const DURING: Readonly<Record<CommandName, string>> = {
   cat: 'cat',
   dump: 'dump',
   stanza: 'stanza',
+  why: 'why',
 };
 
 /** `{KEY: text}`, and `KEY_escaped` with the exact bytes where they are not UTF-8. */

@@ -33,7 +33,8 @@ export type CommandName =
   | 'ls'
   | 'restore'
   | 'stanza'
-  | 'verify';
+  | 'verify'
+  | 'why';
 
 export type CommandSpec = {
   readonly name: CommandName;

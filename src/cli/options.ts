@@ -24,6 +24,7 @@ import {
 import { CAT, DUMP, LS, STANZA } from './options-inside.ts';
 import { COMPARE, DIFF, FIND, HISTORY } from './options-inspect.ts';
 import { WHAT_TO_TAKE } from './options-select.ts';
+import { WHY } from './options-why.ts';
 
 import { RESTORE } from './options-restore.ts';
 
@@ -165,6 +166,7 @@ export const LIST: CommandSpec = {
 /** Every command, in the order in which a person meets them. */
 export const COMMANDS: readonly CommandSpec[] = [
   BACKUP,
+  WHY,
   LIST,
   LS,
   CAT,

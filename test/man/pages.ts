@@ -24,6 +24,7 @@ const COMMANDS = [
   'restore',
   'stanza',
   'verify',
+  'why',
 ];
 const hasMandoc = spawnSync('mandoc', [join(MAN, 'lbs.1')]).status === 0;
 

@@ -97,6 +97,32 @@ function locate(path: BytePath, realPaths: RealPaths): BytePath {
   }
 }
 
+/** The real path of an entry that is there. @throws {LbsError} source-missing */
+export function realPathOf(path: BytePath): BytePath {
+  try {
+    return locate(path, new RealPaths());
+  } catch (error) {
+    if (!(error instanceof LbsError)) throw error;
+    const message = `cannot look at ${showPath(path)}: ${messageOf(error.cause)}`;
+    throw new LbsError('source-missing', message, {
+      cause: error,
+      hint: 'only of what is there can be said whether it is in a backup; check the spelling',
+    });
+  }
+}
+
+/** A real path as it is recorded below a top; undefined when it does not lie there. */
+export function recordedPath(real: BytePath, top: BytePath): ByteText | undefined {
+  return isWithinTop(real, top) ? below(real, top) : undefined;
+}
+
+/** The widest path that a backup may have been given for something to be in it: `/`, or `.` or `..`. */
+export function widestRoot(path: BytePath): BytePath {
+  if (isAbsolute(path)) return ROOT;
+  const { climbs } = withoutDotDot(path);
+  return bytePath(climbs === 0 ? '.' : Array.from({ length: climbs }, () => '..').join('/'));
+}
+
 function below(path: BytePath, top: BytePath): ByteText {
   const skip = componentsOf(top).length;
   const rest = componentsOf(path).slice(skip);
