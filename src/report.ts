@@ -12,6 +12,8 @@ export type SourceWarning = {
     | 'changed-type'
     | 'unreadable'
     | 'unsupported-type'
+    /** Of an archive made of a snapshot. */
+    | 'unsupported-name'
     | 'suspected-corruption'
     | 'unusable-rules';
   readonly path: BytePath;

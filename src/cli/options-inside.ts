@@ -61,7 +61,7 @@ export const CAT: CommandSpec = {
 export const DUMP: CommandSpec = {
   name: 'dump',
   usage: ['--store=STORE [OPTION...] SNAPSHOT [PATH...]'],
-  summary: 'Writes a snapshot, or parts of it, as a tar archive.',
+  summary: 'Writes a snapshot, or parts of it, as a tar or zip archive.',
   details: [
     SNAPSHOT_WORDS,
     'PATHs are as "lbs ls" shows them; without one, everything is written. The directories above them are in the archive too. It is never written to a terminal.',
@@ -70,7 +70,11 @@ export const DUMP: CommandSpec = {
     {
       title: 'How',
       options: [
-        { name: 'format', value: 'FORMAT', help: 'format of the archive; only "tar" is known' },
+        { name: 'format', value: 'FORMAT', help: '"tar" (default) or "zip"' },
+        {
+          name: 'sparse',
+          help: 'leave holes of files out of a tar archive, in the way of GNU tar',
+        },
       ],
     },
     WHAT_TO_READ,
@@ -80,13 +84,16 @@ export const DUMP: CommandSpec = {
     DONE,
     [1, 'failed; or there is no such path in the snapshot'],
     MISUSED,
-    [3, 'done, but sockets were left out, which tar cannot hold'],
+    [3, 'done, but something was left out that the archive cannot hold; it was named'],
     DAMAGED,
     MISSING,
     UNSIGNED,
     INTERRUPTED,
   ],
-  example: ['lbs dump --store=/mnt/backup latest home/ann | tar xf - -C /tmp/back'],
+  example: [
+    'lbs dump --store=/mnt/backup latest home/ann | tar xf - -C /tmp/back',
+    'lbs dump --store=/mnt/backup --format=zip latest home/ann > ann.zip',
+  ],
 };
 
 export const STANZA: CommandSpec = {

@@ -9,7 +9,7 @@
  */
 import type { EntryType, Timespec } from '../posix/file-status.ts';
 import { utf8Of } from '../std/byte-path.ts';
-import type { Xattr } from './entry.ts';
+import type { ByteRange, Xattr } from './entry.ts';
 import { TAR_RECORD_BYTES } from './tar-header.ts';
 
 /** What tar has a type for; `link` is a further name of a member before. */
@@ -31,6 +31,8 @@ export type ArchiveMember = {
   readonly target: Buffer | undefined;
   readonly device: { readonly major: number; readonly minor: number } | undefined;
   readonly xattrs: readonly Xattr[];
+  /** Of a file whose content is a map and the data between holes: its size with the holes. */
+  readonly realSizeBytes?: number | undefined;
 };
 
 const TYPE_FLAG: Readonly<Record<MemberType, string>> = {
@@ -54,6 +56,7 @@ const NS_PER_S = 1_000_000_000;
 /** The first bit of a number in base 256. */
 const BASE_256 = 0x80;
 const EXTENDED_MODE = 0o644;
+const SPARSE_DIRECTORY = 'GNUSparseFile.0/';
 
 /** Place and size of a number; the last byte is left NUL. */
 type NumberField = readonly [start: number, bytes: number];
@@ -177,6 +180,19 @@ export function paddingAfter(sizeBytes: number): Buffer {
   return Buffer.alloc((TAR_RECORD_BYTES - (sizeBytes % TAR_RECORD_BYTES)) % TAR_RECORD_BYTES);
 }
 
+/**
+ * What the content of a file with holes begins with: which stretches of it are data. A file that
+ * ends in a hole has an empty one at its end.
+ */
+export function sparseMap(data: readonly ByteRange[], realSizeBytes: number): Buffer {
+  const last = data.at(-1);
+  const endsInData = last !== undefined && last.start + last.length === realSizeBytes;
+  const ranges = endsInData ? data : [...data, { start: realSizeBytes, length: 0 }];
+  const numbers = ranges.flatMap(({ start, length }) => [start, length]);
+  const text = Buffer.from(`${[ranges.length, ...numbers].join('\n')}\n`);
+  return Buffer.concat([text, paddingAfter(text.length)]);
+}
+
 /** What ends an archive. */
 export const ARCHIVE_END: Buffer = Buffer.alloc(2 * TAR_RECORD_BYTES);
 
@@ -211,11 +227,28 @@ class HeaderMaker {
   }
 
   #path(): void {
-    const { path } = this.#member;
+    const { path, realSizeBytes } = this.#member;
+    if (realSizeBytes !== undefined) {
+      this.#sparse(path, realSizeBytes);
+      return;
+    }
     const short = ustarName(path);
     if (short === undefined) this.#longText('path', LONG_NAME_FLAG, path);
     (short?.name ?? path.subarray(0, NAME_BYTES)).copy(this.#header, 0);
     short?.prefix.copy(this.#header, 345);
+  }
+
+  /** Version 1.0 of the sparse format of GNU tar. Readers without it make files of the other name. */
+  #sparse(path: Buffer, realSizeBytes: number): void {
+    this.#records.push(
+      paxRecord('GNU.sparse.major', '1'),
+      paxRecord('GNU.sparse.minor', '0'),
+      paxRecord('GNU.sparse.name', path),
+      paxRecord('GNU.sparse.realsize', String(realSizeBytes)),
+    );
+    this.#header.write(SPARSE_DIRECTORY, 0, 'latin1');
+    const name = path.subarray(path.lastIndexOf(SLASH) + 1);
+    name.copy(this.#header, SPARSE_DIRECTORY.length, 0, NAME_BYTES - SPARSE_DIRECTORY.length);
   }
 
   #target(): void {

@@ -6,6 +6,7 @@
  * so wrong content is never complete.
  */
 import { createHash, hash, type Hash } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
 import { LbsError } from '../errors.ts';
 import { type Entry, referencesOf } from '../format/entry.ts';
 import { parseChecksum } from '../format/checksum.ts';
@@ -14,13 +15,15 @@ import { ObjectCheck } from '../restore/content-handler.ts';
 import { layoutOf } from '../restore/file-layout.ts';
 import type { ObjectReader } from '../segments/object-reader.ts';
 
-/** Zeros that are given out at once. */
-const ZEROS = Buffer.alloc(1024 * 1024);
+/** Zeros that are given out at once; long stretches of zeros are this very buffer, many times. */
+export const ZEROS = Buffer.alloc(1024 * 1024);
+/** Bytes between two turns of the event loop, so that an interrupt gets through. */
+const BYTES_PER_TURN = 64 * 1024 * 1024;
 
 /**
  * Pieces of the content of `entry` in order; each is valid until the next is asked for.
  * @throws {LbsError} segment-corrupt, checksum-mismatch, format-syntax, store-missing-file: the
- * content cannot be had as it was
+ * content cannot be had as it was; interrupted
  */
 export async function* contentOf(
   entry: Entry,
@@ -29,8 +32,15 @@ export async function* contentOf(
 ): AsyncGenerator<Buffer> {
   const whole = new WholeCheck(entry);
   let left = entry.sizeBytes;
+  let untilTurn = BYTES_PER_TURN;
   if (left === 0) whole.check();
   for await (const piece of piecesOf(entry, dialect, objects)) {
+    untilTurn -= piece.length;
+    if (untilTurn <= 0) {
+      untilTurn = BYTES_PER_TURN;
+      await turn();
+      objects.checkSignal();
+    }
     whole.update(piece);
     left -= piece.length;
     if (left === 0) whole.check();

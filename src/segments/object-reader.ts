@@ -39,12 +39,17 @@ export class ObjectReader {
    * @throws {LbsError} segment-corrupt when the segment does not hold it; as `SegmentSource.objects`
    */
   async read(segment: string, object: number): Promise<Buffer> {
-    if (this.#signal?.aborted === true) throw new LbsError('interrupted', 'interrupted');
+    this.checkSignal();
     const opened = await this.#opened(segment);
     const data = await opened.read(object);
     if (data !== undefined) return data;
     const name = formatObjectName(segment, object);
     throw new LbsError('segment-corrupt', `object ${name}: the segment does not hold it`);
+  }
+
+  /** @throws {LbsError} interrupted, once the signal of the reader is aborted */
+  checkSignal(): void {
+    if (this.#signal?.aborted === true) throw new LbsError('interrupted', 'interrupted');
   }
 
   async close(): Promise<void> {

@@ -282,7 +282,7 @@ test('wrong use of cat, stanza, dump and ls is told, with its exit code', async 
     [2, /no path given/, 'stanza', store, 'latest'],
     [2, /too many/, 'stanza', store, 'latest', 'a', 'top'],
     [2, /no snapshot given/, 'dump', store],
-    [2, /--format=zip is not known/, 'dump', store, '--format=zip', 'latest'],
+    [2, /--format=rar is not known/, 'dump', store, '--format=rar', 'latest'],
     [2, /a is a directory, not a regular file\n.*lbs dump/, 'cat', store, 'latest', 'a'],
     [2, /link is a symbolic link to a\/one/, 'cat', store, 'latest', 'link'],
     [2, /a is a directory/, 'cat', store, 'latest', 'top', 'a'],
