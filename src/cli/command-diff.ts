@@ -42,7 +42,8 @@ export async function runDiff(input: CommandInput): Promise<number> {
     };
     const found = await diff({ ...reading, snapshot, other, report: watched });
     try {
-      await writeChanges(found, out, { isJson: flags.isOn('json'), isStat: flags.isOn('stat') });
+      const [isJson, isStat] = [flags.isOn('json'), flags.isOn('stat')];
+      await writeChanges(found, out, { isJson, isStat, signal: input.signal });
     } finally {
       found.close();
     }

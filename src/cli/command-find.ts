@@ -87,7 +87,7 @@ export async function runFind(input: CommandInput): Promise<number> {
     const path = flags.operands[0];
     const found = await find({ ...reading, criteria, report: watched, ...present({ path }) });
     try {
-      await write(found, flags.isOn('json'), out);
+      await write(found, flags.isOn('json'), out, input.signal);
     } finally {
       found.versions.close();
     }
@@ -100,7 +100,12 @@ export async function runFind(input: CommandInput): Promise<number> {
 
 type Found = Awaited<ReturnType<(typeof import('../inspect/find.ts'))['find']>>;
 
-async function write({ snapshots, versions }: Found, isJson: boolean, out: Output): Promise<void> {
+async function write(
+  { snapshots, versions }: Found,
+  isJson: boolean,
+  out: Output,
+  signal: AbortSignal,
+): Promise<void> {
   const names = snapshots.map(({ name }) => showText(name));
   const nameWidth = Math.max(...names.map((name) => name.length));
   const countWidth = String(names.length).length;
@@ -121,7 +126,7 @@ async function write({ snapshots, versions }: Found, isJson: boolean, out: Outpu
       ];
       out.line(columns.join('  '));
     }
-    await out.room();
+    await out.room(signal);
     // The reader has seen enough (`lbs find | head`).
     if (out.isClosed) break;
   }

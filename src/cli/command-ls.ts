@@ -38,7 +38,7 @@ export async function runLs(input: CommandInput): Promise<number> {
     const options = { ...reading, snapshot, isShallow, report: watched, ...present({ path }) };
     for await (const entry of entries(options)) {
       out.line(lineOf(entry));
-      await out.room();
+      await out.room(input.signal);
       // The reader has seen enough (`lbs ls | head`).
       if (out.isClosed) break;
     }

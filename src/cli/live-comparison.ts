@@ -47,7 +47,7 @@ export async function compareLive(
   try {
     report.close();
     const isJson = flags.isOn('json');
-    const sums = await writeChanges(found, out, { isJson, isStat: flags.isOn('stat') });
+    const sums = await writeChanges(found, out, { isJson, isStat: flags.isOn('stat'), signal });
     if (isDrill && !isJson && !flags.isOn('quiet')) {
       out.line(summaryLine(found, sums, isDamaged || isIncomplete));
     }

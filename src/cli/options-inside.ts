@@ -33,7 +33,7 @@ export const LS: CommandSpec = {
     WHAT_TO_READ,
     WHAT_IS_SAID_SHORTLY,
   ],
-  exits: [DONE, FAILED, MISUSED, DAMAGED, MISSING, UNSIGNED],
+  exits: [DONE, FAILED, MISUSED, DAMAGED, MISSING, UNSIGNED, INTERRUPTED],
   example: ['lbs ls -l --store=/mnt/backup latest home/ann'],
 };
 
@@ -109,6 +109,7 @@ export const STANZA: CommandSpec = {
     DAMAGED,
     MISSING,
     UNSIGNED,
+    INTERRUPTED,
   ],
   example: ['lbs stanza --store=/mnt/backup latest home/ann/letters/bea'],
 };

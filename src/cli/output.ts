@@ -4,15 +4,19 @@
  * A backup goes on without its reader; a listing has nothing left to do and stops.
  */
 import type { Writable } from 'node:stream';
+import { setImmediate as turn } from 'node:timers/promises';
 import { errnoName } from '../errors.ts';
 
 /** Large enough that a listing of a million names is not a million writes. */
 const BUFFERED_CHARS_MAX = 16 * 1024;
+/** Between two turns of the event loop: a stream that takes everything at once gives it none. */
+const LINES_PER_TURN = 1000;
 
 export class Output {
   readonly #stream: Writable;
   readonly #isBuffered: boolean;
   #pending = '';
+  #untilTurn = LINES_PER_TURN;
   #isClosed = false;
   #failure: Error | undefined;
 
@@ -62,9 +66,16 @@ export class Output {
     });
   }
 
-  /** Waits while the stream holds more than it wants to: the back-pressure of a listing. */
-  async room(): Promise<void> {
+  /**
+   * Asked after each line of a listing: waits while the stream holds more than it wants to, and
+   * gives signals their turn. @throws the reason of `signal` once it is aborted
+   */
+  async room(signal: AbortSignal): Promise<void> {
     if (this.#stream.writableNeedDrain) await this.flush();
+    if (--this.#untilTurn > 0) return;
+    this.#untilTurn = LINES_PER_TURN;
+    await turn();
+    signal.throwIfAborted();
   }
 
   #write(): void {

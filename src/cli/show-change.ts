@@ -76,15 +76,14 @@ export class ChangeSums {
 export async function writeChanges(
   found: Diff,
   out: Output,
-  how: { readonly isJson: boolean; readonly isStat: boolean },
+  how: { readonly isJson: boolean; readonly isStat: boolean; readonly signal: AbortSignal },
 ): Promise<ChangeSums> {
   const sums = new ChangeSums();
   const lineOf = how.isJson ? changeJson : changeLine;
   for (const change of found.changes()) {
     sums.add(change);
-    if (how.isStat) continue;
-    out.line(lineOf(change));
-    await out.room();
+    if (!how.isStat) out.line(lineOf(change));
+    await out.room(how.signal);
     // The reader has seen enough (`lbs diff | head`).
     if (out.isClosed) break;
   }

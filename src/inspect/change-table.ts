@@ -4,7 +4,9 @@
  *
  * Called by diff. Memory stays flat, however many differences there are.
  */
+import { setImmediate as turn } from 'node:timers/promises';
 import type Database from 'better-sqlite3';
+import { LbsError } from '../errors.ts';
 import type { EntryType } from '../posix/file-status.ts';
 import { type BytePath, bytePath, nameOf } from '../std/byte-path.ts';
 import { openScratchDatabase } from '../std/scratch-database.ts';
@@ -113,9 +115,9 @@ export class ChangeTable {
 
   /**
    * Makes one move of a file that is gone and one with its content that came. Of several the one
-   * with the same name is taken, else the first.
+   * with the same name is taken, else the first. @throws {LbsError} interrupted
    */
-  pairMoves(precision: Precision): void {
+  async pairMoves(precision: Precision, signal: AbortSignal | undefined): Promise<void> {
     for (const isNamed of [true, false]) {
       for (let after = 0; ;) {
         const rows = this.#statements.gone.all(after, PAGE_ROWS);
@@ -124,6 +126,8 @@ export class ChangeTable {
           const came = this.#counterpart(row, isNamed);
           if (came !== undefined) this.#makeMove(row, came, precision);
         }
+        await turn();
+        if (signal?.aborted === true) throw new LbsError('interrupted', 'interrupted');
         if (rows.length < PAGE_ROWS) break;
       }
     }

@@ -57,7 +57,7 @@ export async function diff(options: DiffOptions): Promise<Diff> {
     const isOurs = before.isOurs && after.isOurs;
     const precision = { hasNanoseconds: isOurs, hasXattrs: isOurs };
     await fillTable(table, before, after, precision);
-    table.pairMoves(precision);
+    await table.pairMoves(precision, signal);
     return {
       before: before.name,
       after: after.name,

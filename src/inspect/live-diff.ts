@@ -156,7 +156,7 @@ class LiveComparison {
       report?.({ type: 'note', message });
     }
     await this.#table.hashCandidates((file, facts) => this.#hashed(live, file, facts));
-    this.#table.pairMoves(this.#precision);
+    await this.#table.pairMoves(this.#precision, signal);
     return live;
   }
 
