@@ -1,13 +1,16 @@
 /** `lbs stanza`: the metadata of one entry as it is stored. */
 import { EXIT, LbsError } from '../errors.ts';
+import { formatObjectName } from '../format/reference.ts';
+import type { RawStanza } from '../maintain/raw-stanza.ts';
 import { showText } from '../std/byte-path.ts';
 import { ByteOutput } from './byte-output.ts';
 import type { CommandInput } from './command.ts';
+import { jsonPath } from './json-report.ts';
 import { openReport } from './open-report.ts';
 import { STANZA } from './options-inside.ts';
 import { readOptionsOf, refuseOperands } from './store-flags.ts';
 
-/** Prints the stanza, byte for byte unless to a terminal. */
+/** Prints the stanza, byte for byte unless to a terminal or as JSON. */
 export async function runStanza(input: CommandInput): Promise<number> {
   const { flags, outputs } = input;
   const report = openReport('stanza', flags, outputs);
@@ -23,7 +26,9 @@ export async function runStanza(input: CommandInput): Promise<number> {
     }
     const { rawStanza } = await import('../maintain/raw-stanza.ts');
     const found = await rawStanza({ ...reading, snapshot, path, report: report.report });
-    if (process.stdout.isTTY) {
+    if (flags.isOn('json')) {
+      outputs.out.line(stanzaJson(found));
+    } else if (process.stdout.isTTY) {
       // Our stanzas are plain text; a store could hold anything.
       for (const line of found.bytes.toString('latin1').trimEnd().split('\n')) {
         outputs.out.line(showText(line));
@@ -33,4 +38,21 @@ export async function runStanza(input: CommandInput): Promise<number> {
   } finally {
     report.close();
   }
+}
+
+/** One JSON object, without a line end. */
+function stanzaJson({ path, snapshot, segment, object, ...found }: RawStanza): string {
+  const fields = [...found.fields].map(([key, value]) =>
+    jsonPath(key, Buffer.from(value, 'latin1')),
+  );
+  return JSON.stringify({
+    message_type: 'stanza',
+    snapshot_id: snapshot,
+    ...jsonPath('path', path),
+    object: formatObjectName(segment, object),
+    offset: found.offsetBytes,
+    length: found.bytes.length,
+    fields: Object.fromEntries(fields.flatMap((field) => Object.entries(field))),
+    ...jsonPath('stanza', found.bytes),
+  });
 }

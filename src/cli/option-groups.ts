@@ -45,6 +45,8 @@ export type CommandSpec = {
   /** More about the operands, one paragraph each. */
   readonly details: readonly string[];
   readonly groups: readonly OptionGroup[];
+  /** Long options that people expect here, and why there is none. */
+  readonly refusals?: Readonly<Record<string, string>>;
   /** Exit codes of this command and their meaning, 0 first. */
   readonly exits: readonly (readonly [number, string])[];
   readonly example: readonly string[];

@@ -14,6 +14,9 @@ import {
   WHAT_TO_READ,
 } from './option-groups.ts';
 
+const JSON_REFUSAL =
+  'what it writes to standard output is content; "lbs ls" and "lbs stanza" have it';
+
 export const LS: CommandSpec = {
   name: 'ls',
   usage: ['--store=STORE [-l] [-R] [OPTION...] SNAPSHOT [PATH]'],
@@ -46,6 +49,7 @@ export const CAT: CommandSpec = {
     'PATHs are as "lbs ls" shows them, and regular files; symbolic links are not followed. Content is checked as it is read: where it is not as it was, it is cut off before, and the exit code is 4.',
   ],
   groups: [WHAT_TO_READ, WHAT_IS_SAID_BESIDES],
+  refusals: { json: JSON_REFUSAL },
   exits: [
     DONE,
     [1, 'failed; or there is no such path in the snapshot'],
@@ -80,6 +84,7 @@ export const DUMP: CommandSpec = {
     WHAT_TO_READ,
     WHAT_IS_SAID_BESIDES,
   ],
+  refusals: { json: JSON_REFUSAL },
   exits: [
     DONE,
     [1, 'failed; or there is no such path in the snapshot'],
@@ -100,8 +105,11 @@ export const STANZA: CommandSpec = {
   name: 'stanza',
   usage: ['--store=STORE [OPTION...] SNAPSHOT PATH'],
   summary: 'Prints the metadata of one path of a snapshot as it is stored.',
-  details: [SNAPSHOT_WORDS, 'What the keys mean is in lbs-format(5).'],
-  groups: [WHAT_TO_READ, WHAT_IS_SAID_BESIDES],
+  details: [
+    SNAPSHOT_WORDS,
+    'What the keys mean is in lbs-format(5). With --json it says too which object of the store it stands in.',
+  ],
+  groups: [WHAT_TO_READ, WHAT_IS_SAID_SHORTLY],
   exits: [
     DONE,
     [1, 'failed; or there is no such path in the snapshot'],

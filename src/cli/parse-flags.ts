@@ -40,18 +40,25 @@ function spellingsOf(options: readonly OptionSpec[]): Map<string, Spelling> {
   return spellings;
 }
 
-function unknownOption(shown: string, spellings: Map<string, Spelling>, command: string): never {
-  const near = nearestName(shown.replace(/^--?/, ''), [...spellings.keys()]);
+function unknownOption(
+  shown: string,
+  spellings: Map<string, Spelling>,
+  { name, refusals = {} }: CommandSpec,
+): never {
+  const word = shown.replace(/^--?/, '');
+  const refusal = Object.hasOwn(refusals, word) ? refusals[word] : undefined;
+  if (refusal !== undefined) {
+    throw new LbsError('usage', `"lbs ${name}" has no ${shown}`, { hint: refusal });
+  }
+  const near = nearestName(word, [...spellings.keys()]);
+  const help = `"lbs ${name} --help" lists the options`;
   throw new LbsError('usage', `unknown option ${shown}`, {
-    hint:
-      near === undefined
-        ? `"lbs ${command} --help" lists the options`
-        : `did you mean --${near}? "lbs ${command} --help" lists the options`,
+    hint: near === undefined ? help : `did you mean --${near}? ${help}`,
   });
 }
 
 /** Finds a long option by its name or the beginning of one. */
-function findLong(name: string, spellings: Map<string, Spelling>, command: string): Spelling {
+function findLong(name: string, spellings: Map<string, Spelling>, command: CommandSpec): Spelling {
   const exact = spellings.get(name);
   if (exact) return exact;
   const shown = `--${showPath(Buffer.from(name, 'latin1'))}`;
@@ -98,7 +105,7 @@ function* longOption(
 function* wordsOf(command: CommandSpec, given: readonly Buffer[]): Generator<Word> {
   const options = optionsOf(command);
   const spellings = spellingsOf(options);
-  const find = (name: string) => findLong(name, spellings, command.name);
+  const find = (name: string) => findLong(name, spellings, command);
   const args = given[Symbol.iterator]();
   for (let next = args.next(); next.done !== true; next = args.next()) {
     const arg = next.value;
@@ -109,7 +116,7 @@ function* wordsOf(command: CommandSpec, given: readonly Buffer[]): Generator<Wor
         const option = options.find(({ short }) => short === letter);
         if (!option) {
           const shown = showPath(Buffer.from(letter, 'latin1'));
-          unknownOption(`-${shown}`, spellings, command.name);
+          unknownOption(`-${shown}`, spellings, command);
         }
         yield { option, value: YES };
       }

@@ -7,7 +7,7 @@
 import { LbsError } from '../errors.ts';
 import type { Descriptor } from '../format/descriptor.ts';
 import type { Entry } from '../format/entry.ts';
-import { readMetadata, type ReadMetadataOptions } from '../metadata/metadata-log-reader.ts';
+import { readMetadata, type TakeStanza } from '../metadata/metadata-log-reader.ts';
 import { metadataDamage } from '../report.ts';
 import type { ReadOptions } from '../restore/restore-options.ts';
 import { pathsToFind } from '../restore/select-paths.ts';
@@ -61,10 +61,7 @@ export class SnapshotMetadata {
    * Entries in the order of the snapshot: all that are at, above or below `paths`, and perhaps
    * others; no paths means all. @throws {LbsError} filter-missing, interrupted
    */
-  entries(
-    paths: readonly Buffer[],
-    takeStanza?: ReadMetadataOptions['takeStanza'],
-  ): AsyncGenerator<Entry> {
+  entries(paths: readonly Buffer[], takeStanza?: TakeStanza): AsyncGenerator<Entry> {
     const { signal, report } = this.#options;
     const { name } = this;
     return readMetadata(this.source, this.descriptor, {

@@ -61,6 +61,13 @@ export type IncludeMemory = {
   leave(reference: string): void;
 };
 
+/** `source` is what `text` is the text of. */
+export type TakeStanza = (
+  text: string,
+  start: number,
+  source: ObjectReference,
+) => number | undefined;
+
 export type ReadMetadataOptions = {
   /** Is told of everything that cannot be read. */
   readonly onDamage?: (message: string, where: MetadataDamage) => void;
@@ -74,7 +81,7 @@ export type ReadMetadataOptions = {
    * Is offered each place of the text where a stanza begins: takes that stanza, and returns where it
    * ends, or leaves it (undefined) to be given out as an entry.
    */
-  readonly takeStanza?: ((text: string, start: number) => number | undefined) | undefined;
+  readonly takeStanza?: TakeStanza | undefined;
   /**
    * Only these paths, what is below them and the directories above are needed: much of the rest
    * is left out, though not all. Only for a log in the order of paths, as ours are.
@@ -236,7 +243,7 @@ class LogReader {
     const { takeStanza } = this.#options;
     let isBetween = true;
     for (let start = 0; start < text.length;) {
-      const taken = isBetween ? takeStanza?.(text, start) : undefined;
+      const taken = isBetween ? takeStanza?.(text, start, top) : undefined;
       if (taken !== undefined) {
         this.#taken = { text, start, end: taken };
         start = taken;

@@ -286,7 +286,8 @@ test('wrong use of cat, stanza, dump and ls is told, with its exit code', async 
     [2, /a is a directory, not a regular file\n.*lbs dump/, 'cat', store, 'latest', 'a'],
     [2, /link is a symbolic link to a\/one/, 'cat', store, 'latest', 'link'],
     [2, /a is a directory/, 'cat', store, 'latest', 'top', 'a'],
-    [2, /unknown option --json/, 'cat', store, 'latest', 'top', '--json'],
+    [2, /"lbs cat" has no --json\n.* is content/, 'cat', store, 'latest', 'top', '--json'],
+    [2, /"lbs dump" has no --json\n.* is content/, 'dump', store, 'latest', '--json'],
     [2, /--(dest|store)/, 'dump', 'latest'],
     ...['cat', 'stanza', 'dump', 'ls'].flatMap((command): [number, RegExp, ...string[]][] => [
       [1, /no\/such is not in the snapshot/, command, store, 'latest', 'no/such'],
