@@ -42,7 +42,16 @@ test('stanza --json says where the stanza stands, also in a stretch of an older 
   for (const file of readdirSync(at.store).filter((name) => name.endsWith('.tar.zst'))) {
     for (const [name, bytes] of segmentObjects(t, at.store, file)) objects.set(name, bytes);
   }
-  for (const path of ['.', 'large', 'many/5', 'many/6', 'many/899', 'many/new']) {
+  for (const path of [
+    '.',
+    'large',
+    'many/5',
+    'many/50',
+    'many/500',
+    'many/6',
+    'many/899',
+    'many/new',
+  ]) {
     const args = [`--store=${at.store}`, 'latest', path];
     const [found] = jsonLines(await lbsOk(t, ['stanza', '--json', ...args]));
     const { stdout } = await lbsOk(t, ['stanza', ...args]);
