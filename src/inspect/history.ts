@@ -19,7 +19,8 @@ export type Period = {
 
 /**
  * The periods of each scheme one after the other, oldest first.
- * @throws {LbsError} source-missing when no snapshot has the path; as `searchSnapshots`
+ * @throws {LbsError} source-missing when no snapshot has the path; segment-corrupt when that is not
+ * known; as `searchSnapshots`
  */
 export async function history(options: HistoryOptions): Promise<Period[]> {
   const path = normalisePath(options.path);
@@ -33,6 +34,12 @@ export async function history(options: HistoryOptions): Promise<Period[]> {
       for (const at of version.snapshots) held[at] = version;
     }
     if (held.every((version) => version === undefined)) {
+      if (damaged.size > 0) {
+        const message = `${showPath(path)}: not found in what can be read of the snapshots`;
+        throw new LbsError('segment-corrupt', message, {
+          hint: 'it may be in the part that is damaged; "lbs verify" names all damage',
+        });
+      }
       const scheme = options.scheme === undefined ? '' : ` of the scheme "${options.scheme}"`;
       throw new LbsError('source-missing', `${showPath(path)} is in no snapshot${scheme}`, {
         hint: `look for it by its name: lbs find --store=${options.store} --name=PATTERN`,

@@ -84,6 +84,13 @@ export async function diffLive(options: LiveDiffOptions): Promise<LiveDiff> {
   }
 }
 
+/** Not a path that is missing: it may be in what is damaged. */
+function unknownPath(root: BytePath, snapshot: string): LbsError {
+  const shown = showPath(root);
+  const message = `${shown}: not found in what can be read of the metadata of ${snapshot}`;
+  return new LbsError('segment-corrupt', message, { hint: '"lbs verify" names all damage' });
+}
+
 function namedPaths(path: BytePath | undefined): NamedPaths {
   try {
     return resolveNamedPaths([path ?? bytePath('/')]);
@@ -145,6 +152,7 @@ class LiveComparison {
       await this.#merge(live, true);
     }
     if (path !== undefined && this.#recorded === 0) {
+      if (this.#side.isDamaged) throw unknownPath(root, this.#side.name);
       const message = `${showPath(root)} is not in the snapshot ${this.#side.name}`;
       throw new LbsError('source-missing', message, {
         hint: 'PATH is on disk, as it was given to the backup: absolute, or relative to the same directory',

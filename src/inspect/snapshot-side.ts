@@ -45,6 +45,11 @@ export class SnapshotSide {
     this.date = snapshot.descriptor.date;
   }
 
+  /** True when some of the metadata could not be read. */
+  get isDamaged(): boolean {
+    return this.#told.size > 0;
+  }
+
   /** The names of the parts that the root of the log consists of. */
   async parts(): Promise<Set<string>> {
     const { source, objects, signal } = this.#reading;

@@ -125,6 +125,21 @@ test('damaged snapshots are named, and do not hide the others', async (t) => {
   t.false(run.stdout.includes('gone'), 'it is not known whether it was');
 });
 
+test('a path that may be in what is damaged is not said to be in no snapshot', async (t) => {
+  const at = places(t);
+  makeFiles(at.tree, { one: '1' });
+  await saveAt(t, at, day(1));
+  for (const name of readdirSync(at.store).filter((file) => /\.tar/.test(file))) {
+    writeFileSync(join(at.store, name), 'x');
+  }
+  const run = await lbsExits(t, 4, ['history', `--store=${at.store}`, 'one']);
+  t.regex(run.stderr, /damaged: 20300101T000000: /);
+  t.regex(run.stderr, /^lbs: one: not found in what can be read of the snapshots\n +it may be /m);
+  const compared = ['compare', `--store=${at.store}`, 'latest', 'one'];
+  const live = await lbsExits(t, 4, compared, { cwd: at.tree });
+  t.regex(live.stderr, /^lbs: one: not found in what can be read of the metadata of /m);
+});
+
 test('wrong use of find is refused', async (t) => {
   const at = places(t);
   const refused = async (...args: string[]) =>
