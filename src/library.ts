@@ -1,10 +1,20 @@
 /**
- * `import { backup, restore, verify, list, ls } from 'lbs'`: what the commands do, for programs.
+ * `import { backup, restore, verify, list, ... } from 'lbs'`: what the commands do, for programs.
  * Each loads its part of the program when first called. Nothing here prints: events go to the
  * `report` option, and errors are `LbsError`s with a `code`.
  */
 import type { BackupOptions, BackupSummary } from './backup/backup-options.ts';
 import type { Entry } from './format/entry.ts';
+import type { Diff, DiffOptions } from './inspect/diff.ts';
+import type { FindOptions } from './inspect/find.ts';
+import type { HistoryOptions, Period } from './inspect/history.ts';
+import type { LiveDiff, LiveDiffOptions } from './inspect/live-diff.ts';
+import type { Version } from './inspect/version-table.ts';
+import type { CatOptions } from './maintain/cat.ts';
+import type { DumpOptions, DumpSummary } from './maintain/dump.ts';
+import type { ListEntriesOptions } from './maintain/list-entries.ts';
+import type { RawStanza } from './maintain/raw-stanza.ts';
+import type { SnapshotOptions } from './maintain/snapshot-metadata.ts';
 import type { SnapshotInfo, VerifyOptions, VerifySummary } from './maintain/verify-options.ts';
 import type { ReadOptions, RestoreOptions, RestoreSummary } from './restore/restore-options.ts';
 import type { BytePath } from './std/byte-path.ts';
@@ -13,6 +23,15 @@ export type { BackupOptions, BackupSummary } from './backup/backup-options.ts';
 export { EXIT, type ErrorCode, LbsError, exitCodeOf } from './errors.ts';
 export type { SnapshotCounts } from './format/descriptor.ts';
 export type { Entry } from './format/entry.ts';
+export type { Change } from './inspect/change-table.ts';
+export type { Diff, DiffOptions } from './inspect/diff.ts';
+export type { Criteria, FindOptions } from './inspect/find.ts';
+export type { HistoryOptions, Period } from './inspect/history.ts';
+export type { LiveDiff } from './inspect/live-diff.ts';
+export type { Version } from './inspect/version-table.ts';
+export type { CatOptions } from './maintain/cat.ts';
+export type { ArchiveFormat, DumpOptions, DumpSummary } from './maintain/dump.ts';
+export type { RawStanza } from './maintain/raw-stanza.ts';
 export type {
   SnapshotInfo,
   VerifyDepth,
@@ -31,8 +50,18 @@ export type {
 export type { ReadOptions, RestoreOptions, RestoreSummary } from './restore/restore-options.ts';
 export { type BytePath, bytePath, showPath, utf8Of } from './std/byte-path.ts';
 
-/** What `ls` is asked: everything in a snapshot, or `path` and what is below it. */
-export type LsOptions = ReadOptions & { readonly snapshot: string; readonly path?: BytePath };
+/** What `ls` is asked: everything in a snapshot, or `path` and what is below it, or lies in it. */
+export type LsOptions = ListEntriesOptions;
+
+/** Whose metadata `stanza` is asked for. */
+export type StanzaOptions = SnapshotOptions & { readonly path: BytePath };
+
+/** What `diffLive` is asked; without rules and without `readAll` unless they are given. */
+export type DiffLiveOptions = Omit<LiveDiffOptions, 'readAll' | 'excludes' | 'includes'> &
+  Partial<Pick<LiveDiffOptions, 'readAll' | 'excludes' | 'includes'>>;
+
+/** A version that `find` found, and the names of the snapshots that hold it, oldest first. */
+export type FoundVersion = Version & { readonly snapshots: readonly string[] };
 
 /** Makes a snapshot. @throws {LbsError} */
 export async function backup(options: BackupOptions): Promise<BackupSummary> {
@@ -62,4 +91,64 @@ export async function list(options: ReadOptions): Promise<SnapshotInfo[]> {
 export async function* ls(options: LsOptions): AsyncGenerator<Entry> {
   const run = await import('./maintain/list-entries.ts');
   yield* run.entries(options);
+}
+
+/**
+ * Gives the content of regular files of a snapshot to `write`, in the order of `paths`, each block
+ * checked before. False when some metadata is damaged, which was reported; these files are right.
+ * @throws {LbsError} also when content is damaged: what was given of it is right, but cut off
+ */
+export async function cat(options: CatOptions): Promise<boolean> {
+  const run = await import('./maintain/cat.ts');
+  return !(await run.cat(options));
+}
+
+/** Gives a snapshot, or parts of it, to `write` as a tar or zip archive. @throws {LbsError} */
+export async function dump(options: DumpOptions): Promise<DumpSummary> {
+  const run = await import('./maintain/dump.ts');
+  return await run.dump(options);
+}
+
+/** The metadata of one path as it is stored, and where in the store it stands. @throws {LbsError} */
+export async function stanza(options: StanzaOptions): Promise<RawStanza> {
+  const run = await import('./maintain/raw-stanza.ts');
+  return await run.rawStanza(options);
+}
+
+/** Compares two snapshots. The caller closes the result, which can be read once. @throws {LbsError} */
+export async function diff(options: DiffOptions): Promise<Diff> {
+  const run = await import('./inspect/diff.ts');
+  return await run.diff(options);
+}
+
+/**
+ * Compares a snapshot with the disk. What cannot be read there is a warning to `report`. The caller
+ * closes the result, which can be read once. @throws {LbsError}
+ */
+export async function diffLive(options: DiffLiveOptions): Promise<LiveDiff> {
+  const run = await import('./inspect/live-diff.ts');
+  return await run.diffLive({ readAll: false, excludes: [], includes: [], ...options });
+}
+
+/**
+ * Versions of entries of all snapshots that fit, in path order, older times first. Snapshots that
+ * are damaged are reported, and what can be read of them is searched. @throws {LbsError}
+ */
+export async function* find(options: FindOptions): AsyncGenerator<FoundVersion> {
+  const run = await import('./inspect/find.ts');
+  const { snapshots, versions } = await run.find(options);
+  try {
+    for (const version of versions.versions()) {
+      const names = version.snapshots.flatMap((at) => snapshots[at]?.name ?? []);
+      yield { ...version, snapshots: names };
+    }
+  } finally {
+    versions.close();
+  }
+}
+
+/** The versions of one path through all snapshots, and when it was gone. @throws {LbsError} */
+export async function history(options: HistoryOptions): Promise<Period[]> {
+  const run = await import('./inspect/history.ts');
+  return await run.history(options);
 }
