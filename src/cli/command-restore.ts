@@ -21,6 +21,7 @@ const OF_DIRECTORIES = [
   'overwrite',
   'exclude',
   'include',
+  'rules',
   'numeric-owner',
   'dry-run',
   'json',
@@ -86,9 +87,11 @@ function restoreOptionsOf(
     // Those of the configuration are for backups: a restore leaves out only what it is told to here.
     excludes: flags.given('exclude').map(bytePath),
     includes: flags.given('include').map(bytePath),
+    ruleFiles: flags.given('rules').map(bytePath),
     backupRules: {
       excludes: flags.configured('exclude').map(bytePath),
       includes: flags.configured('include').map(bytePath),
+      ruleFiles: flags.configured('rules').map(bytePath),
     },
     originalPlace: target === undefined,
     numericOwner: flags.isOn('numeric-owner'),

@@ -14,6 +14,7 @@ import {
   WHAT_IS_SAID,
   WHAT_TO_READ,
 } from './option-groups.ts';
+import { RULES } from './options-select.ts';
 
 export const RESTORE: CommandSpec = {
   name: 'restore',
@@ -47,7 +48,7 @@ export const RESTORE: CommandSpec = {
         },
       ],
     },
-    { title: 'What', options: [EXCLUDE, INCLUDE] },
+    { title: 'What', options: [EXCLUDE, INCLUDE, RULES] },
     {
       title: 'How',
       options: [

@@ -1,14 +1,16 @@
 /** The options that say what belongs to a backup: a part of the table in options. */
 import { EXCLUDE, INCLUDE, type OptionGroup, type OptionSpec } from './option-groups.ts';
 
-/** Files of rules, for every command that asks rules. */
+export const RULES: OptionSpec = {
+  name: 'rules',
+  value: 'FILE',
+  repeatable: true,
+  help: 'ask the rules in FILE about what is left in: "- *.o", "+ /home/*.c"; see lbs-rules(5)',
+};
+
+/** Files of rules, for every command that walks a tree by rules. */
 export const RULE_FILES: readonly OptionSpec[] = [
-  {
-    name: 'rules',
-    value: 'FILE',
-    repeatable: true,
-    help: 'ask the rules in FILE about what is left in: "- *.o", "+ /home/*.c"; see lbs-rules(5)',
-  },
+  RULES,
   {
     name: 'dir-merge',
     value: 'NAME',

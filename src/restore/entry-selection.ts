@@ -1,11 +1,12 @@
 /**
  * Which entries of a snapshot a restore takes, and under which names: the paths asked for, the rules
- * of `--exclude` and `--include`, and `--strip-components`.
+ * of `--exclude`, `--include` and `--rules`, and `--strip-components`.
  *
  * Called by plan-restore.ts once per entry, and by extra-entries.ts for what a rule protects.
  * Rules mean what they mean to a backup: they are on paths within the snapshot, and the paths asked
  * for are the named ones.
  */
+import type { RuleScope } from '../sources/filesystem/rule-scope.ts';
 import { Selector, type Verdict } from '../sources/filesystem/select.ts';
 import { type BytePath, TOP, bytePath } from '../std/byte-path.ts';
 import { type ByteText, asByteText, byteText } from '../std/byte-text.ts';
@@ -14,6 +15,8 @@ import { PathSelection, type Role, normalisePath } from './select-paths.ts';
 export type Rules = {
   readonly excludes: readonly BytePath[];
   readonly includes: readonly BytePath[];
+  /** Those of files, as `readRules` gives them. */
+  readonly rules: RuleScope | undefined;
 };
 
 export type SelectionOptions = Rules & {
@@ -86,11 +89,15 @@ class RuleVerdicts {
   }
 
   /** Undefined without rules. @throws {LbsError} usage */
-  static of({ excludes, includes }: Rules, named: readonly BytePath[]): RuleVerdicts | undefined {
-    if (excludes.length === 0 && includes.length === 0) return undefined;
+  static of(given: Rules, named: readonly BytePath[]): RuleVerdicts | undefined {
+    const { excludes, includes, rules } = given;
+    const isNone = excludes.length === 0 && includes.length === 0 && rules === undefined;
+    if (isNone) return undefined;
     const relocate = (path: BytePath) => byteText(normalisePath(path));
     const roots = named.map(relocate);
-    return new RuleVerdicts(new Selector({ named: { roots, relocate }, excludes, includes }));
+    return new RuleVerdicts(
+      new Selector({ named: { roots, relocate }, excludes, includes, rules }),
+    );
   }
 
   on(path: Buffer, isDirectory: boolean): Verdict {

@@ -16,38 +16,41 @@ export type ReadOptions = {
   readonly signal?: AbortSignal;
 };
 
-export type RestoreOptions = ReadOptions & {
-  /** Name, `latest`, `latest~N`, `before:DATE` or a unique prefix. */
-  readonly snapshot: string;
-  /** Directory to restore into, made when only its parent exists; not with `originalPlace`. */
-  readonly target?: string;
-  /** Restore to where the snapshot says that it was made. */
-  readonly originalPlace?: boolean;
-  /** Paths within the snapshot; none means everything. */
-  readonly paths?: readonly BytePath[];
-  /** Rules as of a backup, on paths within the snapshot: what is left out, and what still is in. */
+/** Rules as of a backup, on paths within the snapshot: what is left out, and what still is in. */
+export type RestoreRules = {
   readonly excludes?: readonly BytePath[];
   readonly includes?: readonly BytePath[];
-  /** Leading components that paths lose on their way to the target; what has no more is left out. */
-  readonly stripComponents?: number;
-  /** What becomes of things that are in the target already; default: `if-changed`. */
-  readonly overwrite?: Overwrite;
-  /** Remove from restored directories what the snapshot does not have in them. */
-  readonly delete?: boolean;
-  /** Rules of the backup: what they leave out is in no snapshot, and never deleted by `delete`. */
-  readonly backupRules?: {
-    readonly excludes: readonly BytePath[];
-    readonly includes: readonly BytePath[];
-  };
-  /** Directories that `delete` never removes or looks into, besides the store. */
-  readonly ownPlaces?: readonly string[];
-  /** Directory that keeps what is overwritten or deleted; on the file system of the target. */
-  readonly undoDir?: string;
-  /** Owners by number, even where names are recorded. */
-  readonly numericOwner?: boolean;
-  /** Say what would be done; change nothing. */
-  readonly dryRun?: boolean;
+  /** Files of rules, lbs-rules(5). */
+  readonly ruleFiles?: readonly BytePath[];
 };
+
+export type RestoreOptions = ReadOptions &
+  RestoreRules & {
+    /** Name, `latest`, `latest~N`, `before:DATE` or a unique prefix. */
+    readonly snapshot: string;
+    /** Directory to restore into, made when only its parent exists; not with `originalPlace`. */
+    readonly target?: string;
+    /** Restore to where the snapshot says that it was made. */
+    readonly originalPlace?: boolean;
+    /** Paths within the snapshot; none means everything. */
+    readonly paths?: readonly BytePath[];
+    /** Leading components that paths lose on their way to the target; what has no more is left out. */
+    readonly stripComponents?: number;
+    /** What becomes of things that are in the target already; default: `if-changed`. */
+    readonly overwrite?: Overwrite;
+    /** Remove from restored directories what the snapshot does not have in them. */
+    readonly delete?: boolean;
+    /** Rules of the backup: what they leave out is in no snapshot, and never deleted by `delete`. */
+    readonly backupRules?: RestoreRules;
+    /** Directories that `delete` never removes or looks into, besides the store. */
+    readonly ownPlaces?: readonly string[];
+    /** Directory that keeps what is overwritten or deleted; on the file system of the target. */
+    readonly undoDir?: string;
+    /** Owners by number, even where names are recorded. */
+    readonly numericOwner?: boolean;
+    /** Say what would be done; change nothing. */
+    readonly dryRun?: boolean;
+  };
 
 /** `if-changed`: what is not as recorded; `if-newer`: what is older than in the snapshot. */
 export type Overwrite = 'always' | 'if-changed' | 'if-newer' | 'never';

@@ -39,10 +39,11 @@ import { OwnPlaces, refuseInStore } from './own-places.ts';
 import { planRestore } from './plan-restore.ts';
 import { ContentRestorer } from './restore-contents.ts';
 import { type LedgerEntry, RestoreLedger, STATE, type State } from './restore-ledger.ts';
-import type { RestoreOptions, RestoreSummary } from './restore-options.ts';
+import type { RestoreOptions, RestoreRules, RestoreSummary } from './restore-options.ts';
 import type { RestoreStages } from './restore-stages.ts';
 import { pathsToFind } from './select-paths.ts';
-import { EntrySelection } from './entry-selection.ts';
+import { readRules } from '../sources/filesystem/rule-files.ts';
+import { EntrySelection, type Rules } from './entry-selection.ts';
 import { ExtraEntries, deleteExtra, findExtra } from './extra-entries.ts';
 import { tellPlan } from './tell-plan.ts';
 import { TargetNames } from './target-names.ts';
@@ -154,9 +155,17 @@ function checkDelete({ paths = [] }: RestoreOptions, { name, descriptor }: OpenS
 }
 
 function selectionOf(options: RestoreOptions): EntrySelection {
-  const { paths = [], excludes = [], includes = [], stripComponents = 0 } = options;
-  const { backupRules = { excludes: [], includes: [] } } = options;
-  return new EntrySelection({ paths, excludes, includes, backupRules, stripComponents });
+  const { paths = [], backupRules = {}, stripComponents = 0 } = options;
+  const { excludes, includes, rules } = rulesOf(options);
+  return new EntrySelection({
+    ...{ paths, excludes, includes, rules, stripComponents },
+    backupRules: rulesOf(backupRules),
+  });
+}
+
+/** @throws {LbsError} usage with file and line, source-missing, io */
+function rulesOf({ excludes = [], includes = [], ruleFiles = [] }: RestoreRules): Rules {
+  return { excludes, includes, rules: readRules({ rules: ruleFiles }) };
 }
 
 type Parts = {

@@ -243,3 +243,21 @@ for (const args of [
     t.false(existsSync(at.target));
   });
 }
+
+test('--rules takes the rules of a file, in the language of backups', async (t) => {
+  const at = await savedTree(t);
+  const rules = join(at.base, 'rules');
+  writeFileSync(
+    rules,
+    '# letters only\n+ /home/ann/letters/\n- *.tmp\n+ /home/ann/letters/*\n+ /home/\n+ /home/ann/\n- *\n',
+  );
+  await restore(t, at, `--rules=${rules}`, 'latest', at.target);
+  t.deepEqual(
+    [...readTree(at.target).keys()],
+    ['.', 'home', 'home/ann', 'home/ann/letters', 'home/ann/letters/a'],
+  );
+  writeFileSync(rules, '* nonsense\n');
+  const args = ['restore', `--store=${at.store}`, `--rules=${rules}`, 'latest', at.target];
+  const run = await lbsExits(t, 2, args);
+  t.regex(run.stderr, /line 1/);
+});
