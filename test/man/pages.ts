@@ -118,3 +118,13 @@ test('lbs(1) lists every key that a configuration file may have', (t) => {
   const keys = words.filter((word) => !['yes', 'no', 'dest'].includes(word));
   t.deepEqual(keys.sort(), [...CONFIG_KEYS].sort());
 });
+
+test('package.json names every page, so that installing the package installs them all', (t) => {
+  const { man }: { man: string[] } = JSON.parse(
+    readFileSync(join(PROJECT, 'package.json'), 'utf8'),
+  );
+  t.deepEqual(
+    [...man].sort(),
+    PAGES.map((page) => `man/${page}`),
+  );
+});
