@@ -21,7 +21,9 @@ export LC_ALL
 umask 077
 tab=$(printf '\t')
 
-say() { printf '%s\n' "$*" >&2; }
+# No control bytes: what a store holds must not write to the terminal.
+printable() { tr -d '\000-\011\013-\037\177'; }
+say() { printf '%s\n' "$*" | printable >&2; }
 fail() { say "restore.sh: $1"; exit "${2:-1}"; }
 # Both are told at once and counted: damage of the store, and what cannot be restored by this.
 damage() { say "damaged: $*"; printf '%s\n' "$*" >>damage; }
@@ -39,10 +41,11 @@ Usage: sh restore.sh                             list the snapshots
        sh restore.sh SNAPSHOT TARGET [PATH...]   restore into the new or empty directory TARGET
 
 SNAPSHOT is a name as listed, or "latest". With PATHs, as they were saved, only these are restored.
-LBS_SCRATCH names a directory to make for what is unpacked (else TARGET.lbs-scratch), LBS_UNFILTER
-a command for an extension that is not known. Exit codes: 0 all is restored; 1 nothing could be
-done; 2 wrong use; 3 something was left out, and named; 4 the store is damaged: what is restored
-and not named is as it was saved.
+In the environment: LBS_STORE names the store, where this script does not lie in it; LBS_SCRATCH a
+directory to make for what is unpacked (else TARGET.lbs-scratch); LBS_UNFILTER a command for an
+extension that is not known. Exit codes: 0 all is restored; 1 it could not be done, or not to the
+end; 2 wrong use; 3 something was left out, and named; 4 the store is damaged: what is restored and
+not named is as it was saved; 130 interrupted.
 END
 }
 
@@ -50,18 +53,44 @@ case $0 in
   */*) store=${0%/*} ;;
   *) store=. ;;
 esac
-store=$(CDPATH='' cd -- "${store:-/}" && pwd) || fail 'cannot enter the store'
+store=${LBS_STORE:-${store:-/}}
+store=$(CDPATH='' cd -- "$store" && pwd) || fail 'cannot enter the store'
 
-field() { sed -n "s/^$1: //p" "$2" | head -n 1; }
+# Descriptors lie in the store itself, or where older programs have put them.
+descriptors() {
+  for file in "$store"/snapshot-*.lbs "$store"/snapshot-*.cumulus \
+    "$store"/snapshots/snapshot-*.lbs "$store"/snapshots/snapshot-*.cumulus; do
+    [ ! -f "$file" ] || printf '%s\n' "$file"
+  done
+}
+names() { sed -e 's,.*/snapshot-,,' -e 's/\.lbs$//' -e 's/\.cumulus$//'; }
+
+# The text of a descriptor: of a clear-signed one what is signed, and nothing that stands around it.
+text_of() {
+  if grep -q '^-----BEGIN PGP SIGNED MESSAGE-----' "$1"; then
+    signed_part "$1" | sed -e '1,/^[[:space:]]*$/d' -e '/^-----BEGIN PGP SIGNATURE-----/,$d' -e 's/^- //'
+  else
+    cat "$1"
+  fi
+}
+signed_part() {
+  sed -n -e '/^-----BEGIN PGP SIGNED MESSAGE-----/,/^-----END PGP SIGNATURE-----/p' \
+    -e '/^-----END PGP SIGNATURE-----/q' "$1"
+}
+
+field() { sed -n "s/^$1: //p" "$2" | head -n 1 | printable; }
 
 list() {
+  [ -n "$(descriptors)" ] || { say "There is no snapshot in $store."; return; }
   printf '%-28s %-26s %-12s %10s %16s\n' SNAPSHOT DATE HOST FILES BYTES
-  for file in "$store"/snapshot-*.lbs; do
-    [ -f "$file" ] || { say 'There is no snapshot here.'; return; }
-    name=${file##*/snapshot-}
-    printf '%-28s %-26s %-12s %10s %16s\n' "${name%.lbs}" "$(field Date "$file")" \
-      "$(field Host "$file")" "$(field Files "$file")" "$(field Bytes "$file")"
-  done
+  descriptors | while IFS= read -r file; do
+    { printf 'Name: %s\n' "$file" | names; text_of "$file"; } | awk '
+      { at = index($0, ": "); key = substr($0, 1, at - 1); if (NR == 1) v["Name"] = $0 }
+      at && !(key in v) { v[key] = substr($0, at + 2) }
+      END {
+        printf "%-28s %-26s %-12s %10s %16s\n", v["Name"], v["Date"], v["Host"], v["Files"], v["Bytes"]
+      }'
+  done | printable
   echo
 }
 
@@ -77,19 +106,17 @@ shift 2
 
 if [ "$name" = latest ]; then
   # Names begin with a scheme, perhaps; the time is at their end.
-  name=$(for file in "$store"/snapshot-*.lbs; do
-    name=${file##*/snapshot-}
-    name=${name%.lbs}
+  name=$(descriptors | names | while IFS= read -r name; do
     printf '%s %s\n' "${name##*-}" "$name"
   done | sort | sed -n '$s/^[^ ]* //p')
 fi
-descriptor=$store/snapshot-$name.lbs
-[ -f "$descriptor" ] || fail "there is no snapshot $name in $store: \"sh restore.sh\" lists them" 1
-format=$(field Format "$descriptor")
-case $format in
-  'LBS Snapshot v0.'* | 'Cumulus Snapshot v0.'*) ;;
-  *) fail "snapshot $name is of a format that this script does not know: $format" ;;
-esac
+stored=
+for file in "$store/snapshot-$name" "$store/snapshots/snapshot-$name"; do
+  for extension in lbs cumulus; do
+    if [ -z "$stored" ] && [ -f "$file.$extension" ]; then stored=$file.$extension; fi
+  done
+done
+[ -n "$stored" ] || fail "there is no snapshot $name in $store: \"sh restore.sh\" lists them"
 
 # --- places -----------------------------------------------------------------------------------
 
@@ -100,16 +127,20 @@ scratch=${LBS_SCRATCH:-$target.lbs-scratch}
 mkdir -- "$scratch" || fail "cannot make the scratch directory $scratch (left by another run?)"
 scratch=$(CDPATH='' cd -- "$scratch" && pwd) || fail "cannot enter $scratch"
 trap 'cd /; rm -rf -- "$scratch"' EXIT
-trap 'exit 130' HUP INT TERM
+trap 'say "interrupted: a part is in $target; remove it before the next run"; exit 130' HUP INT TERM
 cd "$scratch" || fail "cannot enter $scratch"
-mkdir h z in meta now keep jobs hold drop
-for list in damage left sizes keep.sizes wanted dirs files linked others links; do : >$list; done
+# Here sort has its temporary files too.
+TMPDIR=$scratch
+export TMPDIR
+no_room() { fail "stopped: is there room in $scratch and $target? What is in $target is not complete"; }
+mkdir h z in meta now keep jobs hold drop || no_room
+for list in damage left sizes keep.sizes wanted dirs files linked others links kept segments holds drops; do : >$list; done
 
 # Zeros in files of 1, 2, 4, ... bytes: what archives and sparse files are filled up with.
 printf '\000' >z/1
 size=1
 while [ $size -lt 1048576 ]; do
-  cat z/$size z/$size >z/$((size * 2))
+  cat z/$size z/$size >z/$((size * 2)) || no_room
   size=$((size * 2))
 done
 
@@ -129,26 +160,79 @@ for path in "$@"; do escaped "$path" >>wanted; done
 
 # --- checksums and segments ---------------------------------------------------------------------
 
-# The first hash that is good for the segments: its program, and the file with their sums.
-hash=
-for algorithm in sha256 sha1; do
-  key=Checksums
-  [ $algorithm = sha1 ] || key=Checksums_sha256
-  recorded=$(field $key "$descriptor")
-  sums=$store/snapshot-$name.${algorithm}sums
-  if [ ! -f "$sums" ]; then
-    [ -z "$recorded" ] || damage "snapshot-$name.${algorithm}sums is missing"
-  elif command -v ${algorithm}sum >/dev/null 2>&1; then
-    found=$(${algorithm}sum <"$sums")
-    if [ -n "$recorded" ] && [ "$recorded" != "$algorithm=${found%% *}" ]; then
-      damage "snapshot-$name.${algorithm}sums is not as the descriptor says"
-    elif [ -z "$hash" ]; then
-      hash=${algorithm}sum
-      cat "$sums" >sums
-    fi
+read_descriptor() {
+  text_of "$stored" >descriptor || no_room
+  format=$(field Format descriptor)
+  case $format in
+    'LBS Snapshot v0.'* | 'Cumulus Snapshot v0.'*) ;;
+    *) fail "snapshot $name is of a format that this script does not know: $format" ;;
+  esac
+  grep -q '^-----BEGIN PGP SIGNED MESSAGE-----' "$stored" || return 0
+  # Where gpg and the key are at hand; a signature is no condition for a restore.
+  signed_part "$stored" >signed
+  : >status
+  gpg --batch --status-fd 3 --verify signed 3>status 2>errors
+  by=$(sed -n 's/^\[GNUPG:\] GOODSIG [0-9A-F]* //p' status)
+  if grep -q '^\[GNUPG:\] BADSIG ' status; then
+    damage 'the signature of the descriptor is wrong: it was changed after it was signed'
+  elif [ -n "$by" ]; then
+    say "The descriptor has a good signature by: $by"
+  else
+    say "note: the descriptor is signed, which could not be checked: $(tail -n 1 errors)"
   fi
-done
-[ -n "$hash" ] || say 'note: there are no checksums of segments that can be used'
+}
+
+# sum_of ALGORITHM FILE: its checksum; nothing where there is no such program.
+sum_of() {
+  case $1 in sha1 | sha224 | sha256) ;; *) return ;; esac
+  command -v "${1}sum" >/dev/null 2>&1 && "${1}sum" <"$2" | sed 's/ .*//'
+}
+
+# The first hash that is good for the segments, and the file with their sums.
+read_sums() {
+  hash=
+  for algorithm in sha256 sha1; do
+    key=Checksums
+    [ $algorithm = sha1 ] || key=Checksums_sha256
+    recorded=$(field $key descriptor)
+    base=snapshot-$name.${algorithm}sums
+    file=$store/$base
+    [ -f "$file" ] || file=$store/checksums/$base
+    if [ ! -f "$file" ]; then
+      [ -z "$recorded" ] || damage "$base is missing"
+      continue
+    fi
+    found=$(sum_of $algorithm "$file")
+    if [ -n "$found" ] && [ "${recorded:-$algorithm=$found}" != "$algorithm=$found" ]; then
+      damage "$base is not as the descriptor says"
+    elif [ -n "$found" ] && [ -z "$hash" ]; then
+      hash=$algorithm
+      cat "$file" >sums || no_room
+    fi
+  done
+  [ -n "$hash" ] || read_segment_metadata
+  [ -n "$hash" ] || say 'note: there are no checksums of segments that can be used'
+}
+
+# Cumulus 0.11 has instead a list with a stanza for each segment, behind their filter.
+read_segment_metadata() {
+  recorded=$(field Segment-metadata descriptor)
+  [ -n "$recorded" ] || return 0
+  for file in "$store/meta/snapshot-$name.meta"*; do
+    base=${file##*/}
+    [ -f "$file" ] || { damage "$base is missing"; return; }
+    found=$(sum_of "${recorded%%=*}" "$file")
+    [ -n "$found" ] || return 0
+    [ "$recorded" = "${recorded%%=*}=$found" ] || { damage "$base is not as the descriptor says"; return; }
+    check_programs "${base#*.meta}"
+    hash=${recorded%%=*}
+    undo "${base#*.meta}" <"$file" | awk -v hash="$hash=" '
+      /^checksum: / { sum = index($2, hash) == 1 ? substr($2, length(hash) + 1) : "" }
+      /^path: / { path = $2; sub(/.*\//, "", path) }
+      /^$/ { if (sum != "") print sum " *" path; sum = "" }' >sums
+    return
+  done
+}
 
 # undo EXTENSION: undoes a filter, from standard input to standard output.
 undo() {
@@ -161,52 +245,84 @@ undo() {
     *.lz4) lz4 -dc | undo "${1%.lz4}" ;;
     *.gpg) gpg --quiet --decrypt | undo "${1%.gpg}" ;;
     *.age) age -d ${LBS_AGE_IDENTITY:+-i "$LBS_AGE_IDENTITY"} | undo "${1%.age}" ;;
-    *)
-      if [ -n "${LBS_UNFILTER:-}" ]; then sh -c "$LBS_UNFILTER"
-      else say "no program is known for the extension $1: name one in LBS_UNFILTER"; fi
-      ;;
+    *) sh -c "$LBS_UNFILTER" ;;
   esac
+}
+
+# check_programs EXTENSION: ends the run when what undoes this filter is not here.
+check_programs() {
+  rest=$1
+  while [ -n "$rest" ]; do
+    case $rest in
+      *.zst) program=zstd ;;
+      *.bz2) program=bzip2 ;;
+      *.gz) program=gzip ;;
+      *.xz | *.lz4 | *.gpg | *.age) program=${rest##*.} ;;
+      *)
+        [ -n "${LBS_UNFILTER:-}" ] ||
+          fail "nothing is known that undoes $1: name a command for it in LBS_UNFILTER"
+        return
+        ;;
+    esac
+    command -v $program >/dev/null 2>&1 ||
+      fail "this store needs the program $program, for files *.tar$1: install it"
+    rest=${rest%.*}
+  done
+}
+
+# locate SEGMENT: sets `file`, empty where there is none, its name `base` and its sum `recorded`.
+locate() {
+  file=
+  recorded=
+  for directory in "$store" "$store/segments0" "$store/segments1" "$store/segments"; do
+    for found in "$directory/$1.tar" "$directory/$1".tar.*; do
+      [ -f "$found" ] || continue
+      [ -z "$hash" ] ||
+        recorded=$(awk -v name="${found##*/}" '$2 == name || $2 == "*" name { print $1; exit }' sums)
+      # What has a checksum goes before what lies there besides.
+      if [ -z "$file" ] || [ -n "$recorded" ]; then file=$found; fi
+      [ -z "$recorded" ] || break 2
+    done
+  done
+  base=${file##*/}
 }
 
 # unpack SEGMENT DIRECTORY: makes DIRECTORY/SEGMENT with the objects that can be had.
 unpack() {
-  file=
-  for found in "$store/$1.tar" "$store/$1".tar.*; do
-    if [ -f "$found" ]; then file=$found; break; fi
-  done
-  rm -rf in "$2/$1"
-  mkdir in
+  locate "$1"
+  rm -rf in "${2:?}/$1"
+  mkdir in || no_room
   if [ -z "$file" ]; then
     damage "segment $1 is missing"
   else
-    base=${file##*/}
-    if [ -n "$hash" ]; then
-      recorded=$(sed -n "s/^\([0-9a-f]*\) [ *]$1\.tar.*/\1/p" sums)
-      found=$($hash <"$file")
-      if [ -z "$recorded" ]; then damage "$base has no checksum in this snapshot"
-      elif [ "$recorded" != "${found%% *}" ]; then damage "$base is not as it was stored"; fi
+    check_programs "${base#*.tar}"
+    if [ -n "$hash" ] && [ -z "$recorded" ]; then
+      damage "$base has no checksum in this snapshot"
+    elif [ -n "$hash" ] && [ "$recorded" != "$(sum_of "$hash" "$file")" ]; then
+      damage "$base is not as it was stored"
     fi
     : >errors
-    undo "${base#*.tar}" <"$file" 2>>errors | tar -x -f - -C in 2>>errors
     # Some tar programs are content with nothing at all.
-    if [ $? -ne 0 ] || [ ! -d "in/$1" ]; then
+    if ! undo "${base#*.tar}" <"$file" 2>>errors | tar -x -o -f - -C in 2>>errors ||
+      [ ! -d "in/$1" ]; then
+      if grep -q 'No space left' errors; then no_room; fi
       damage "$base cannot be unpacked as a whole: $(tail -n 3 errors | tr '\n' ' ')"
     fi
   fi
-  # Only plain files in a plain directory are objects, whatever else an archive may hold.
   if [ -d "in/$1" ] && [ ! -h "in/$1" ]; then mv "in/$1" "$2/"; else mkdir "$2/$1"; fi
   rm -rf in
-  find "$2/$1" ! -type f ! -type d -exec rm -f {} +
+  # Only plain files with numbers for names are objects, whatever else an archive may hold.
+  (cd "$2/$1" && find . ! -name . \( ! -type f -o -name '*[!0-9a-f]*' \) -prune -exec rm -rf {} +)
 }
 
 # --- the list of entries ------------------------------------------------------------------------
 
 # Prints the metadata with its lines @REFERENCE replaced; segments that it needs go to `need`.
 expand='
-function include(ref, depth,   object, segment, file, from, upto, slice, plus, at, line, got) {
+function include(ref, depth, list,   object, segment, file, from, upto, slice, plus, at, line, got) {
   object = ref
   sub(/[(\[].*/, "", object)
-  if (depth > 3 || object !~ /^[-0-9a-f]+\/[0-9a-f]+$/) {
+  if (depth > 3 || object !~ /^[0-9a-f][-0-9a-f]*\/[0-9a-f]+$/) {
     print "a reference of the metadata cannot be followed" > "damage.new"
     return
   }
@@ -232,8 +348,13 @@ function include(ref, depth,   object, segment, file, from, upto, slice, plus, a
   while ((got = (getline line < file)) > 0) {
     if (upto >= 0 && at >= upto) break
     if (at >= from) {
-      if (substr(line, 1, 1) == "@") include(substr(line, 2), depth + 1)
-      else print line
+      if (substr(line, 1, 1) == "@") include(substr(line, 2), depth + 1, list)
+      # LBS 0.5.1 has the blocks of a large file in an object of their own.
+      else if (line ~ /^data:[ \t]*@/) {
+        print "data:"
+        sub(/^data:[ \t]*@/, "", line)
+        include(line, 1, "    ")
+      } else print list line
     }
     at += length(line) + 1
   }
@@ -309,7 +430,7 @@ function entry(   name, type, target, sum, inode, i, device) {
     else if (v["checksum"] ~ /^sha(1|224|256)=[0-9a-f]+$/) sum = v["checksum"]
     for (i = 1; i <= refs; i++) {
       if (ref[i] ~ /^zero\[[0-9]+\]$/) continue
-      if (ref[i] !~ /^[-0-9a-f]+\/[0-9a-f]+(\([a-z0-9]+=[0-9a-f]+\))?(\[[0-9]*[+=]?[0-9]+\])?$/)
+      if (ref[i] !~ /^[0-9a-f][-0-9a-f]*\/[0-9a-f]+(\([a-z0-9]+=[0-9a-f]+\))?(\[[0-9]*[+=]?[0-9]+\])?$/)
         return refuse("a reference in it cannot be read")
     }
   }
@@ -360,6 +481,7 @@ BEGIN { FS = "\t" }
 # Of the names of one file the first becomes the file and the others links to it.
 same='
 BEGIN { FS = OFS = "\t" }
+{ sub(/^[^\t]*\t/, "") }
 ($10 "") != inode { inode = $10 ""; first = $1; print >> ($2 == "f" ? "files" : "others"); next }
 { $2 = "h"; $12 = first; gsub(/!/, "/", $12); $13 = ""; print > "links" }'
 
@@ -393,38 +515,96 @@ BEGIN { FS = "\t" }
   }
 }'
 
+# Merges sorted files, whose lines come mostly from one of them for long.
+merge='
+function next_line(   i, text, file) {
+  file = files[1]
+  if ((getline text < file) <= 0) {
+    close(file)
+    for (i = 1; i < count; i++) { files[i] = files[i + 1]; lines[i] = lines[i + 1] }
+    count--
+    return
+  }
+  for (i = 1; i < count && (lines[i + 1] "") < (text ""); i++) {
+    files[i] = files[i + 1]
+    lines[i] = lines[i + 1]
+  }
+  files[i] = file
+  lines[i] = text
+}
+function put_first(file,   i) {
+  for (i = ++count; i > 1; i--) { files[i] = files[i - 1]; lines[i] = lines[i - 1] }
+  files[1] = file
+  lines[1] = ""
+  next_line()
+}
+BEGIN {
+  for (arg = 1; arg < ARGC; arg++) put_first(ARGV[arg])
+  while (count > 0) { print lines[1]; next_line() }
+}'
+
+# sorted FILE: prints its lines in order, and removes it. In parts, because there are sort programs
+# that hold all of it in memory.
+sorted() {
+  rm -f chunk.*
+  awk -v lines="$lines_at_once" "$parts" name=chunk "$1" || no_room
+  rm -f "$1"
+  set -- chunk.*
+  [ -f "$1" ] || return 0
+  for chunk in "$@"; do sort -o "$chunk" "$chunk" || no_room; done
+  if [ $# -eq 1 ]; then cat "$1"; else awk "$merge" "$@"; fi || no_room
+  rm -f chunk.*
+}
+lines_at_once=20000
+# Files of so many lines each.
+parts='
+(NR - 1) % lines == 0 { if (file) close(file); file = sprintf("%s.%08d", name, NR) }
+{ print > file }'
+# Lines that begin with a number, into a file for each number.
+by_turn='
+BEGIN { FS = "\t" }
+($1 "") != turn { if (turn != "") close(file); turn = $1 ""; file = dir "/" turn }
+{ print substr($0, 10) > file }'
+
 plan() {
-  root=$(field Root "$descriptor")
-  for round in 1 2 3 4; do
+  root=$(field Root descriptor)
+  while :; do
     rm -f need damage.new
-    awk -v root="$root" "$expand" >log
+    awk -v root="$root" "$expand" >log || no_room
     [ -s need ] || break
-    sort -u need >needed
+    sort -u need >needed || no_room
     while read -r segment <&3; do unpack "$segment" meta; done 3<needed
-    [ -s "meta/${root%%[[(]*}" ] || [ $round -gt 1 ] ||
-      fail 'the beginning of the metadata cannot be read: nothing can be restored'
   done
   tell
-  awk "$stanzas" log | sort >entries
+  [ -f "meta/${root%%[[(]*}" ] ||
+    fail 'the beginning of the metadata cannot be read: nothing can be restored'
+  awk "$stanzas" log >list || no_room
   tell
   rm -rf log meta
-  awk "$tree" entries
+  sorted list >entries
+  awk "$tree" entries || no_room
   tell
-  sort -t "$tab" -k10,10 -k1,1 linked | awk "$same"
-  sort files >files.sorted
-  : >segments
-  : >kept
-  awk "$order" files.sorted | sort | awk -F "$tab" '
-    ($1 "") != turn { if (turn != "") close(file); turn = $1 ""; file = "jobs/" turn }
-    { print substr($0, 10) > file }'
-  # For each object its last use; then by the turn at which it is kept, and at which it goes.
-  sort -k1,1 -k3,3r kept | awk '($1 "") != last { print $2, $1, $3; last = $1 "" }' | sort >kept.sorted
-  awk '($1 "") != turn { if (turn != "") close(file); turn = $1 ""; file = "hold/" turn }
-    { print $2 > file }' kept.sorted
-  awk '{ print $3, $2 }' kept.sorted | sort | awk '
-    ($1 "") != turn { if (turn != "") close(file); turn = $1 ""; file = "drop/" turn }
-    { print $2 > file }'
-  rm -f files kept kept.sorted entries linked
+  rm -f entries
+  # Their first field is the inode, once more.
+  awk -F "$tab" '{ print $10 FS $0 }' linked >list || no_room
+  sorted list >linked
+  awk "$same" linked || no_room
+  sorted files >files.sorted
+  awk "$order" files.sorted >list || no_room
+  sorted list >jobs.sorted
+  awk -v dir=jobs "$by_turn" jobs.sorted || no_room
+  # For each object its last use, then by the turn at which it is kept, and at which it goes.
+  sorted kept >list
+  awk '
+    function put() { print turn "\t" object > "holds"; print last "\t" object > "drops" }
+    NR > 1 && ($1 "") != object { put() }
+    { object = $1 ""; turn = $2 ""; last = $3 "" }
+    END { if (NR) put() }' list || no_room
+  for list in hold drop; do
+    sorted ${list}s >list
+    awk -v dir=$list "$by_turn" list || no_room
+  done
+  rm -f list jobs.sorted linked
 }
 
 # --- making entries -----------------------------------------------------------------------------
@@ -442,6 +622,8 @@ BEGIN {
   octal_of["`"] = "\\140"
   for (i = 0; i < 8; i++) code[i] = 48 + i
   code["x"] = 120; code["L"] = 76; code["K"] = 75
+  # Were a piece lost on the way, tar would take content for headers.
+  print "set -e"
   kind["f"] = 0; kind["h"] = 1; kind["l"] = 2; kind["c"] = 3; kind["b"] = 4; kind["d"] = 5; kind["p"] = 6
   print "A=\"" zeros(99) "\""
   print "B=\"" zeros(100) "ustar\\00000" zeros(64) "\""
@@ -582,8 +764,10 @@ END {
 make() {
   jobs=$1
   shift
-  awk "$@" "$archive" phase=1 sizes keep.sizes phase=2 "$jobs" | sh |
-    tar -x -p -f - -C "$target" 2>errors
+  : >errors
+  awk "$@" "$archive" phase=1 sizes keep.sizes phase=2 "$jobs" 2>>errors | sh 2>>errors |
+    tar -x -p -f - -C "$target" 2>>errors
+  if grep -q -e 'No space left' -e 'I/O error' errors; then no_room; fi
   grep -v -e 'time stamp' -e 'Exiting with failure' -e 'exit delayed' errors >errors.new &&
     while IFS= read -r line; do left_out "$line"; done <errors.new
   tell
@@ -593,7 +777,7 @@ make() {
 make_all() {
   [ -s "$1" ] || return 0
   rm -f part.*
-  awk '(NR - 1) % 20000 == 0 { if (file) close(file); file = sprintf("part.%08d", NR) } { print > file }' "$1"
+  awk -v lines="$lines_at_once" "$parts" name=part "$1" || no_room
   shift
   for part in part.*; do make "$part" "$@"; done
   rm -f part.*
@@ -601,8 +785,12 @@ make_all() {
 
 # Reads back what was made; a file that is not as it was saved is removed and told.
 wrong() {
-  rm -f -- "$target/$1"
-  damage "the file $(escaped "$1"): its content is not as it was saved; removed"
+  if [ -f "$target/$1" ]; then
+    rm -f -- "$target/$1"
+    damage "the file $(escaped "$1"): its content is not as it was saved; removed"
+  else
+    damage "the file $(escaped "$1"): it could not be made"
+  fi
 }
 check() {
   for algorithm in sha256 sha1 sha224; do
@@ -630,7 +818,7 @@ check() {
 turn() {
   if [ -n "$2" ]; then
     unpack "$2" now
-    ls -ln "now/$2" | awk -v segment="$2" '/^-/ { print segment "/" $NF, $5 }' >sizes
+    ls -ln "now/$2" | awk -v segment="$2" '/^-/ { print segment "/" $NF, $5 }' >sizes || no_room
   fi
   if [ -f "jobs/$1" ]; then
     make "jobs/$1" -v segment="$2"
@@ -638,12 +826,12 @@ turn() {
   fi
   if [ -f "drop/$1" ]; then
     (cd keep && xargs rm -f) <"drop/$1"
-    awk 'NR == FNR { gone[$1]; next } !($1 in gone)' "drop/$1" keep.sizes >left.sizes
+    awk 'NR == FNR { gone[$1]; next } !($1 in gone)' "drop/$1" keep.sizes >left.sizes || no_room
     mv left.sizes keep.sizes
   fi
   if [ -f "hold/$1" ]; then
     mkdir -p "keep/$2"
-    awk 'NR == FNR { kept[$1]; next } $1 in kept' "hold/$1" sizes >>keep.sizes
+    awk 'NR == FNR { kept[$1]; next } $1 in kept' "hold/$1" sizes >>keep.sizes || no_room
     # An object that is missing is told with the files that need it.
     (cd now && xargs sh -c 'mv -- "$@" "../keep/$0/"' "$2") <"hold/$1" 2>/dev/null
   fi
@@ -653,7 +841,13 @@ turn() {
 
 # --- the run ------------------------------------------------------------------------------------
 
+read_descriptor
+read_sums
 plan
+while read -r number segment <&3; do
+  locate "$segment"
+  [ -z "$file" ] || check_programs "${base#*.tar}"
+done 3<segments
 good=0
 files=$(wc -l <files.sorted)
 say "Restoring snapshot $name: $((files)) files, $(($(wc -l <dirs))) directories, $(($(wc -l <others) + $(wc -l <links))) others"
@@ -663,7 +857,9 @@ while read -r number segment <&3; do turn "$number" "$segment"; done 3<segments
 make_all others
 make_all links
 # Their times and modes come last, the inner ones first, since what is in them changes them.
-sort -r dirs >dirs.last
+awk '{ printf "%09d\t%s\n", 999999999 - NR, $0 }' dirs >list || no_room
+sorted list >dirs
+sed "s/^[^$tab]*$tab//" dirs >dirs.last || no_room
 make_all dirs.last
 
 [ "$(id -u)" -eq 0 ] || say 'note: owners are those of who restores: only root can give files away'
