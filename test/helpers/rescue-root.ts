@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs'; // prettier-ignore
 import { dirname, join } from 'node:path';
 import type { ExecutionContext } from 'ava';
-import { isRoot, tempDir } from './temp-dir.ts';
+import { isRoot, ORDINARY_USER, tempDir } from './temp-dir.ts';
 
 /** What restore.sh is said to need (lbs-recovery(7)), as packages of their own. */
 const GNU_PROGRAMS = 'awk cat find grep head id ls mkdir mv od rm sed sh sha1sum sha224sum sha256sum sort tail tar tr wc xargs'; // prettier-ignore
@@ -14,7 +14,10 @@ const GNU_PROGRAMS = 'awk cat find grep head id ls mkdir mv od rm sed sh sha1sum
 export type RescueRoot = {
   readonly dir: string;
   /** Runs a program in it, with the root as its working directory. */
-  run(args: readonly string[]): { readonly code: number | null; readonly output: string };
+  run(
+    args: readonly string[],
+    user?: 'ordinary',
+  ): { readonly code: number | null; readonly output: string };
 };
 
 function pathOf(program: string): string | undefined {
@@ -87,8 +90,9 @@ export function rescueRoot(
   for (const program of programs) addProgram(dir, program);
   // gpg looks for its agent where it was built to be.
   symlinkSync('../bin', join(mkdirInside(dir, 'usr'), 'bin'));
-  const run = (args: readonly string[]) => {
-    const { status, stdout, stderr } = spawnSync('chroot', [dir, ...args], {
+  const run = (args: readonly string[], user?: 'ordinary') => {
+    const as = user === undefined ? [] : [`--userspec=${ORDINARY_USER}:${ORDINARY_USER}`];
+    const { status, stdout, stderr } = spawnSync('chroot', [...as, dir, ...args], {
       env: {
         PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
         HOME: '/home',
