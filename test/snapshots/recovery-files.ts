@@ -42,9 +42,18 @@ test('a script of another release stays, and the new one gets a new name', async
   const at = places(t);
   writeFileSync(join(at.store, 'restore.sh'), 'older');
   writeFileSync(join(at.store, 'restore-2.sh'), 'old');
+  writeFileSync(join(at.store, 'README.txt'), 'older text');
   await backup(t, at);
   await backup(t, at);
-  t.deepEqual(namesBeside(at.store), ['README.txt', 'restore-2.sh', 'restore-3.sh', 'restore.sh']);
+  t.deepEqual(namesBeside(at.store), [
+    'README-2.txt',
+    'README.txt',
+    'restore-2.sh',
+    'restore-3.sh',
+    'restore.sh',
+  ]);
+  t.is(readFileSync(join(at.store, 'README.txt'), 'utf8'), 'older text');
+  t.is(readFileSync(join(at.store, 'restore-2.sh'), 'utf8'), 'old');
   t.is(readFileSync(join(at.store, 'restore.sh'), 'utf8'), 'older');
   t.is(readFileSync(join(at.store, 'restore-3.sh'), 'utf8'), SCRIPT);
 });
