@@ -7,16 +7,21 @@
  * compared, whatever rules say today.
  */
 import { LbsError, messageOf } from '../errors.ts';
+import type { Descriptor } from '../format/descriptor.ts';
 import { type ChecksumAlgorithm, parseChecksum } from '../format/checksum.ts';
 import { MetadataObjects } from '../metadata/metadata-objects.ts';
 import type { FileStatus } from '../posix/file-status.ts';
 import type { ReadOptions } from '../restore/restore-options.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
 import { openSnapshot, resolveSnapshot } from '../snapshots/open-snapshot.ts';
-import { type NamedPaths, resolveNamedPaths } from '../sources/filesystem/named-paths.ts';
+import {
+  type NamedPaths,
+  nameAgain,
+  resolveNamedPaths,
+} from '../sources/filesystem/named-paths.ts';
 import { type RuleOptions, readRules } from '../sources/filesystem/rule-files.ts';
 import { Selector } from '../sources/filesystem/select.ts';
-import { type BytePath, bytePath, isTop, isWithin, showPath } from '../std/byte-path.ts';
+import { type BytePath, TOP, bytePath, isTop, isWithin, showPath } from '../std/byte-path.ts';
 import { asByteText, toBytePath } from '../std/byte-text.ts';
 import { openStore } from '../stores/open-store.ts';
 import { ChangeTable } from './change-table.ts';
@@ -29,7 +34,7 @@ import { OutOfOrder } from './sorted-entries.ts';
 
 export type LiveDiffOptions = ReadOptions & {
   readonly snapshot: string;
-  /** On disk, named as for a backup; default: what the snapshot holds, below `/`. */
+  /** On disk, named as for a backup; default: what the snapshot holds, where it was made. */
   readonly path?: BytePath;
   /** Read all files, not only those whose size is the same and whose time is not. */
   readonly readAll: boolean;
@@ -57,8 +62,8 @@ export async function diffLive(options: LiveDiffOptions): Promise<LiveDiff> {
   const store = openStore(options.store);
   const file = resolveSnapshot(store, options.snapshot, { scheme });
   const snapshot = await openSnapshot(store, file, { verifyKey });
-  const named = namedPaths(options.path);
-  const root = toBytePath(named.roots[0] ?? asByteText('.'));
+  const named = namedPaths(options.path, snapshot.descriptor);
+  const root = options.path === undefined ? TOP : toBytePath(named.roots[0] ?? asByteText('.'));
   const source = new SegmentSource(store, options.unfilters);
   const objects = new MetadataObjects(source, { signal, isSearch: !isTop(root) });
   const table = new ChangeTable();
@@ -91,12 +96,17 @@ function unknownPath(root: BytePath, snapshot: string): LbsError {
   return new LbsError('segment-corrupt', message, { hint: '"lbs verify" names all damage' });
 }
 
-function namedPaths(path: BytePath | undefined): NamedPaths {
+/** What is compared; without a path what lies where the snapshot was made, or below `/`. */
+function namedPaths(
+  path: BytePath | undefined,
+  { top, paths }: Pick<Descriptor, 'top' | 'paths'>,
+): NamedPaths {
   try {
-    return resolveNamedPaths([path ?? bytePath('/')]);
+    if (path === undefined) return nameAgain(bytePath(top ?? '/'), paths ?? [TOP]);
+    return resolveNamedPaths([path]);
   } catch (error) {
     if (!(error instanceof LbsError) || error.code !== 'source-missing') throw error;
-    const shown = path === undefined ? '/' : showPath(path);
+    const shown = showPath(path ?? bytePath(top ?? '/'));
     throw new LbsError('source-missing', `cannot compare ${shown}: ${messageOf(error.cause)}`, {
       cause: error,
       hint: 'PATH is on disk, as it was given to the backup; name the directory above it for what is gone',
@@ -159,8 +169,8 @@ class LiveComparison {
       });
     }
     if (path === undefined && this.#common === 0 && this.#recorded > 1) {
-      const message =
-        'nothing of the snapshot is below /; if it was made with relative paths, go to where they begin and name them, as in "."';
+      const place = showPath(this.#named.top);
+      const message = `nothing of the snapshot is below ${place}; if it was made with relative paths, go to where they begin and name them, as in "."`;
       report?.({ type: 'note', message });
     }
     await this.#table.hashCandidates((file, facts) => this.#hashed(live, file, facts));

@@ -3,6 +3,8 @@ import {
   chmodSync,
   lutimesSync,
   mkdirSync,
+  readFileSync,
+  readdirSync,
   renameSync,
   rmSync,
   statSync,
@@ -161,8 +163,34 @@ test('a restored snapshot of an original program is equal to it', async (t) => {
 
 test('what cannot be found or read is said', async (t) => {
   const at = await savedTree(t);
+  // As snapshots of other programs are: they do not say where they were made.
+  for (const name of readdirSync(at.store).filter((each) => each.endsWith('.lbs'))) {
+    const path = join(at.store, name);
+    writeFileSync(path, readFileSync(path, 'utf8').replace(/^(?:Top|Paths): .*\n/gm, ''));
+  }
   const lost = await lbsOk(t, ['diff', `--store=${at.store}`, 'latest']);
   t.regex(lost.stderr, /nothing of the snapshot is below \//);
   const none = await lbsExits(t, 2, ['compare', `--store=${at.store}`]);
   t.regex(none.stderr, /no snapshot given\n +usage: lbs compare/);
+});
+
+test('without a path the snapshot is compared with where it was made, from anywhere', async (t) => {
+  const at = await savedTree(t);
+  const args = ['compare', `--store=${at.store}`, 'latest'];
+  const equal = await lbsOk(t, args, { cwd: '/' });
+  t.regex(equal.stdout, /^equal to /);
+  changeTree(at);
+  const changed = await lbsExits(t, 3, args, { cwd: '/' });
+  for (const line of ['C docs/letter', '- docs/empty']) {
+    t.true(changed.stdout.includes(`${line}\n`), changed.stdout);
+  }
+});
+
+test('without a path nothing counts as added beside the paths that were named', async (t) => {
+  const at = await savedTree(t);
+  await lbsOk(t, [...backupOptions(at), 'docs', 'pictures'], { cwd: at.tree });
+  makeFiles(at.tree, { 'beside/file': 'x', 'docs/inside': 'y' });
+  const run = await lbsExits(t, 3, ['compare', `--store=${at.store}`, 'latest'], { cwd: '/' });
+  t.true(run.stdout.includes('+ docs/inside\n'), run.stdout);
+  t.false(run.stdout.includes('beside'), run.stdout);
 });

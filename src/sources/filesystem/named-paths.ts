@@ -195,6 +195,26 @@ export function resolveNamedPaths(paths: readonly BytePath[]): NamedPaths {
   };
 }
 
+/**
+ * Paths in one directory that an earlier backup named, as it resolved them; they need not be there
+ * any more. @throws {LbsError} source-missing for the directory
+ */
+export function nameAgain(directory: BytePath, roots: readonly Buffer[]): NamedPaths {
+  let top: BytePath;
+  try {
+    top = realPath(directory);
+  } catch (error) {
+    const message = `there is no ${showPath(directory)}: ${messageOf(error)}`;
+    throw new LbsError('source-missing', message, { cause: error });
+  }
+  return {
+    top,
+    roots: roots.map((root) => byteText(root)),
+    notes: [],
+    relocate: (path) => relocate(path, isAbsolute(path) ? undefined : componentsOf(top), top),
+  };
+}
+
 function isWithinTop(path: BytePath, top: BytePath): boolean {
   return top.equals(ROOT) || isWithin(path, top);
 }
