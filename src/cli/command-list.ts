@@ -8,9 +8,10 @@ import type { CommandInput } from './command.ts';
 import { openReport } from './open-report.ts';
 import { readOptionsOf, refuseOperands } from './store-flags.ts';
 
-const HEADINGS = ['SNAPSHOT', 'DATE', 'HOST', 'FILES', 'SIZE', 'STORED'];
-/** Columns of numbers, set flush right. */
+const HEADINGS = ['SNAPSHOT', 'DATE', 'HOST', 'FILES', 'SIZE', 'STORED', ''];
+/** Columns of numbers, set flush right; notes follow. */
 const FIRST_NUMBER = 3;
+const NOTES = 6;
 
 function rowOf(info: SnapshotInfo): string[] {
   const { counts } = info;
@@ -21,6 +22,7 @@ function rowOf(info: SnapshotInfo): string[] {
     counts === undefined ? '-' : humanCount(counts.files),
     counts === undefined ? '-' : humanSize(counts.bytes),
     humanSize(info.storedBytes),
+    [...(info.isHeld ? ['held'] : []), ...info.tags.map(showText)].join(' '),
   ];
 }
 
@@ -35,7 +37,9 @@ export function snapshotTable(snapshots: readonly SnapshotInfo[]): string[] {
     row
       .map((cell, column) => {
         const width = widths[column] ?? 0;
-        return column < FIRST_NUMBER ? cell.padEnd(width) : cell.padStart(width);
+        return column < FIRST_NUMBER || column === NOTES
+          ? cell.padEnd(width)
+          : cell.padStart(width);
       })
       .join('  ')
       .trimEnd();
@@ -62,6 +66,8 @@ export function snapshotJson(info: SnapshotInfo): string {
     program_version: info.producer ?? null,
     format: info.format,
     signed: info.signed,
+    held: info.isHeld,
+    tags: info.tags,
     segments: info.segments,
     stored_bytes: info.storedBytes,
     summary: counts && {

@@ -28,11 +28,15 @@ export type CommandName =
   | 'diff'
   | 'dump'
   | 'find'
+  | 'forget'
   | 'history'
+  | 'hold'
   | 'list'
   | 'ls'
+  | 'release'
   | 'restore'
   | 'stanza'
+  | 'tag'
   | 'verify'
   | 'why';
 
@@ -104,22 +108,20 @@ export const WHAT_IS_SAID_BESIDES: OptionGroup = {
   options: [QUIET, ...OTHER],
 };
 
+export const SCHEME: OptionSpec = {
+  name: 'scheme',
+  value: 'NAME',
+  help: 'only snapshots of this scheme; says what "latest" means',
+};
+export const VERIFY_KEY: OptionSpec = {
+  name: 'verify-key',
+  value: 'FILE',
+  help: 'use only snapshots signed by an OpenPGP key of FILE; or set LBS_VERIFY_KEY',
+};
+
 export const WHAT_TO_READ: OptionGroup = {
   title: 'What to read',
-  options: [
-    STORE,
-    {
-      name: 'scheme',
-      value: 'NAME',
-      help: 'only snapshots of this scheme; says what "latest" means',
-    },
-    {
-      name: 'verify-key',
-      value: 'FILE',
-      help: 'use only snapshots signed by an OpenPGP key of FILE; or set LBS_VERIFY_KEY',
-    },
-    UNFILTER,
-  ],
+  options: [STORE, SCHEME, VERIFY_KEY, UNFILTER],
 };
 
 /** Rules of a backup and of a restore. */

@@ -26,6 +26,7 @@ import { COMPARE, DIFF, FIND, HISTORY } from './options-inspect.ts';
 import { WHAT_TO_TAKE } from './options-select.ts';
 import { WHY } from './options-why.ts';
 
+import { FORGET, HOLD, RELEASE, TAG } from './options-keep.ts';
 import { RESTORE } from './options-restore.ts';
 
 export type { CommandName, CommandSpec, OptionGroup, OptionSpec } from './option-groups.ts';
@@ -178,6 +179,10 @@ export const COMMANDS: readonly CommandSpec[] = [
   RESTORE,
   DUMP,
   VERIFY,
+  FORGET,
+  HOLD,
+  RELEASE,
+  TAG,
 ];
 
 /** The command of that name; undefined when there is none. */

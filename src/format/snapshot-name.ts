@@ -12,6 +12,9 @@ const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
 const SEGMENT_FILE = new RegExp(`^(${UUID})\\.tar(\\.[A-Za-z0-9._-]+)?$`);
 const SEGMENT_NAME = new RegExp(`^${UUID}$`);
 const SEGMENT_LIST_FILE = /^snapshot-((?:[^/]+-)?\d{8}T\d{6})\.meta(\.[A-Za-z0-9._-]+)?$/;
+const NOTE_FILE =
+  /^snapshot-((?:[^/]+-)?\d{8}T\d{6})\.(?:(hold)|tag-([A-Za-z0-9_][A-Za-z0-9_.-]{0,63}))$/;
+const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/;
 const SNAPSHOT_FILE = /^snapshot-((?:[^/]+-)?\d{8}T\d{6})\.(lbs|cumulus|sha1sums|sha256sums)$/;
 
 /** Checks a scheme given by a person. @throws {LbsError} usage */
@@ -60,11 +63,34 @@ export function parseSegmentListFile(
   return match ? { name: match[1] ?? '', extension: match[2] ?? '' } : undefined;
 }
 
+/** What a person has noted of a snapshot: that it is held, or a tag. */
+export type SnapshotNote = { readonly name: string; readonly tag: string | undefined };
+
+/** `snapshot-NAME.hold` or `snapshot-NAME.tag-TAG`; undefined for any other file. */
+export function parseNoteFile(file: string): SnapshotNote | undefined {
+  const match = NOTE_FILE.exec(file);
+  return match ? { name: match[1] ?? '', tag: match[3] } : undefined;
+}
+
+/** The file whose presence is the note. */
+export function noteFile({ name, tag }: SnapshotNote): string {
+  return `snapshot-${name}.${tag === undefined ? 'hold' : `tag-${tag}`}`;
+}
+
+/** Checks a tag given by a person. @throws {LbsError} usage */
+export function checkTag(tag: string): string {
+  if (TAG.test(tag)) return tag;
+  throw new LbsError('usage', `${JSON.stringify(tag)} is not a usable tag`, {
+    hint: 'a tag becomes part of file names: use 1 to 64 letters, digits, "_", "-" or ".", beginning with one of the first three',
+  });
+}
+
 /** True for every name that a file of a store can have; others mean nothing to a reader. */
 export function isStoreFile(file: string): boolean {
   return (
     parseSegmentFile(file) !== undefined ||
     parseSnapshotFile(file) !== undefined ||
+    parseNoteFile(file) !== undefined ||
     parseSegmentListFile(file) !== undefined
   );
 }

@@ -43,6 +43,26 @@ export class SnapshotTable {
       .map(({ name }) => name);
   }
 
+  /** Forgets snapshots, and what they use. @throws {LbsError} io, no-space */
+  remove(names: readonly string[]): void {
+    const { db, file } = this.#open;
+    const removeUse = db.prepare(
+      'delete from segments_used where snapshot in (select id from snapshots where name = ?)',
+    );
+    const removeRow = db.prepare('delete from snapshots where name = ?');
+    const work = db.transaction(() => {
+      for (const name of names) {
+        removeUse.run(name);
+        removeRow.run(name);
+      }
+    });
+    try {
+      work.immediate();
+    } catch (error) {
+      throw databaseError(file, 'write', error);
+    }
+  }
+
   /** One transaction: the snapshot and everything about it. */
   add(snapshot: NewSnapshot): void {
     const { db, file } = this.#open;

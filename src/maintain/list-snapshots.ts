@@ -8,6 +8,7 @@ import { SegmentSource } from '../segments/segment-source.ts';
 import { type Descriptor, parseDescriptor } from '../format/descriptor.ts';
 import { isSegmentName } from '../format/snapshot-name.ts';
 import { readDescriptor, type SnapshotFile, snapshotsAmong } from '../snapshots/open-snapshot.ts';
+import { NotesOfStore } from '../snapshots/snapshot-notes.ts';
 import { openStore } from '../stores/open-store.ts';
 import type { Store } from '../stores/store.ts';
 import type { SnapshotInfo } from './verify-options.ts';
@@ -22,10 +23,12 @@ export async function list(options: ReadOptions): Promise<SnapshotInfo[]> {
   const files = store.list();
   const source = new SegmentSource(store, options.unfilters, files);
   const infos: SnapshotInfo[] = [];
+  const notes = new NotesOfStore(files);
   for (const snapshot of snapshotsAmong(files)) {
     if (options.signal?.aborted === true) throw new LbsError('interrupted', 'interrupted');
     if (options.scheme !== undefined && (snapshot.scheme ?? '') !== options.scheme) continue;
-    infos.push(await infoOf(store, source, snapshot, options.verifyKey));
+    const info = await infoOf(store, source, snapshot, options.verifyKey);
+    infos.push({ ...info, ...notes.of(snapshot.name) });
   }
   return infos;
 }
@@ -35,7 +38,7 @@ async function infoOf(
   source: SegmentSource,
   snapshot: SnapshotFile,
   verifyKey: string | undefined,
-): Promise<SnapshotInfo> {
+): Promise<Omit<SnapshotInfo, 'isHeld' | 'tags'>> {
   const { name, scheme } = snapshot;
   try {
     const { text, isSigned } = await readDescriptor(store, snapshot, { verifyKey });

@@ -42,6 +42,8 @@ export type SnapshotInfo = {
   readonly segments: number;
   /** Size of the segments it needs, as stored. */
   readonly storedBytes: number;
+  readonly isHeld: boolean;
+  readonly tags: readonly string[];
   /** Why the descriptor cannot be used, when it cannot. */
   readonly error: string | undefined;
   /** The code of that error. */

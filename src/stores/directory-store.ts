@@ -13,6 +13,7 @@ import {
   closeSync,
   fstatSync,
   fsync,
+  fsyncSync,
   openSync,
   readdirSync,
   type Stats,
@@ -73,6 +74,25 @@ export function openDirectoryStore(place: string): DirectoryStore {
         : {}),
     });
   }
+}
+
+function syncDirectory(path: string): void {
+  const fd = openSync(path, O.RDONLY | O.DIRECTORY);
+  try {
+    fsyncSync(fd);
+  } catch (error) {
+    if (errnoName(error) !== 'EINVAL') throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * The time of arrival is that of the last change of status: unlike the time of modification nobody
+ * who may only add files can set it back.
+ */
+function storedFile(name: string, status: Stats): StoredFile {
+  return { name, sizeBytes: status.size, arrivedS: Math.floor(status.ctimeMs / 1000) };
 }
 
 /** A store has no end that its users would announce: its handle goes when it is forgotten. */
@@ -137,7 +157,7 @@ export class DirectoryStore implements Store {
         if (listed.has(name)) continue;
         const status = this.#statusOf(prefix + name);
         if (status?.isFile() !== true) continue;
-        files.push({ name, sizeBytes: status.size });
+        files.push(storedFile(name, status));
         if (!isFlat) listed.add(name);
       }
     }
@@ -151,7 +171,7 @@ export class DirectoryStore implements Store {
   find(name: string): StoredFile | undefined {
     for (const prefix of this.#directories()) {
       const status = this.#statusOf(prefix + name);
-      if (status?.isFile() === true) return { name, sizeBytes: status.size };
+      if (status?.isFile() === true) return storedFile(name, status);
     }
     return undefined;
   }
@@ -176,6 +196,30 @@ export class DirectoryStore implements Store {
     throw new LbsError('store-missing-file', `${name} is missing in the store ${this.place}`, {
       cause: missing,
     });
+  }
+
+  remove(name: string): boolean {
+    let isRemoved = false;
+    for (const prefix of this.#directories()) {
+      try {
+        libc.unlinkAt(this.#dir, libc.cString(prefix + name));
+        isRemoved = true;
+        // In a subdirectory the change of names is not in what `settle` syncs.
+        if (prefix !== '') syncDirectory(`${this.place}/${prefix}`);
+      } catch (error) {
+        const code = errnoName(error);
+        if (code === 'ENOENT' || code === 'ENOTDIR') continue;
+        if (code !== 'EACCES' && code !== 'EPERM' && code !== 'EROFS') {
+          throw storeError(this.place, `remove ${prefix}${name}`, error);
+        }
+        throw new LbsError(
+          'store-unwritable',
+          `cannot remove ${prefix}${name} from the store ${this.place}: ${messageOf(error)}`,
+          { cause: error, hint: 'run this as a user who may remove files of the store' },
+        );
+      }
+    }
+    return isRemoved;
   }
 
   /** Fails early, and with a clear message, where nothing can be written. */

@@ -7,7 +7,12 @@
  */
 
 /** A file of the store as a listing shows it. Its name has no slash, wherever the file lies. */
-export type StoredFile = { readonly name: string; readonly sizeBytes: number };
+export type StoredFile = {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** When it came to the store, by the store's own clock: seconds since 1970. */
+  readonly arrivedS: number;
+};
 
 /** A file being written, not yet visible under a name. Either publish or discard it. */
 export interface StagedFile {
@@ -40,6 +45,11 @@ export interface Store {
   find(name: string): StoredFile | undefined;
   /** @throws {LbsError} store-missing-file, io */
   open(name: string): OpenFile;
+  /**
+   * Removes a file, wherever it lies; false when there is none. Durable only after `settle`.
+   * @throws {LbsError} store-unwritable, io
+   */
+  remove(name: string): boolean;
   /** @throws {LbsError} store-unwritable, no-space, io */
   stage(): StagedFile;
   /** Bytes that can still be written; as large as a number gets where that is not known. */

@@ -35,6 +35,8 @@ test('the table of snapshots is aligned and counts them', (t) => {
     counts: { entries: 3, files: 1234, bytes: 2048, stored: 5, warnings: 0 },
     segments: 1,
     storedBytes: 1024 * 1024,
+    isHeld: false,
+    tags: [],
     error: undefined,
     errorCode: undefined,
   };

@@ -1,0 +1,115 @@
+/** `lbs forget`: options to rules, decisions to lines. */
+import { EXIT, LbsError } from '../errors.ts';
+import { checkTag } from '../format/snapshot-name.ts';
+import type { ForgetDecision, ForgetSummary } from '../maintain/forget.ts';
+import {
+  type Duration,
+  PERIODS,
+  type Period,
+  type RetentionRules,
+  isEmptyRules,
+  parseDuration,
+} from '../maintain/retention.ts';
+import { showText } from '../std/byte-path.ts';
+import { humanCount } from '../std/human-size.ts';
+import type { CommandInput } from './command.ts';
+import type { FlagValues } from './flag-values.ts';
+import { openReport } from './open-report.ts';
+import { FORGET } from './options-keep.ts';
+import type { Output } from './output.ts';
+import { present, readOptionsOf } from './store-flags.ts';
+
+const ALL = 'all';
+
+/** @throws {LbsError} usage */
+function countOf(flags: FlagValues, option: string): number {
+  const text = flags.text(option);
+  if (text === undefined) return 0;
+  if (text === ALL) return Number.POSITIVE_INFINITY;
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new LbsError('usage', `--${option}=${JSON.stringify(text)} is not a number`, {
+    hint: `write how many to keep, or "${ALL}"`,
+  });
+}
+
+/** @throws {LbsError} usage */
+function durationOf(flags: FlagValues, option: string): Duration | undefined {
+  const text = flags.text(option);
+  if (text === undefined) return undefined;
+  const duration = parseDuration(text);
+  if (duration !== undefined) return duration;
+  throw new LbsError('usage', `--${option}=${JSON.stringify(text)} is not a duration`, {
+    hint: 'write years, months, weeks, days and hours in that order, as in 1y6m2w3d12h; some are enough',
+  });
+}
+
+/** @throws {LbsError} usage */
+function rulesOf(flags: FlagValues): RetentionRules {
+  const counts = Object.fromEntries(
+    PERIODS.map((period) => [period, countOf(flags, `keep-${period}`)]),
+  );
+  const within = [undefined, ...PERIODS].flatMap((period: Period | undefined) => {
+    const option = period === undefined ? 'keep-within' : `keep-within-${period}`;
+    const duration = durationOf(flags, option);
+    return duration === undefined ? [] : [{ period, duration }];
+  });
+  return {
+    last: countOf(flags, 'keep-last'),
+    counts,
+    within,
+    tags: flags.texts('keep-tag').map(checkTag),
+  };
+}
+
+function writeText(summary: ForgetSummary, out: Output): void {
+  const { decisions, dryRun, kept, forgotten } = summary;
+  const width = Math.max(0, ...decisions.map(({ name }) => showText(name).length));
+  for (const decision of decisions) out.line(lineOf(decision, width));
+  const words = dryRun ? 'would be forgotten' : 'forgotten';
+  out.line(`${humanCount(kept)} kept, ${humanCount(forgotten)} ${words}`);
+}
+
+function lineOf({ name, isKept, reasons }: ForgetDecision, width: number): string {
+  const word = isKept ? 'keep  ' : 'forget';
+  return `${word}  ${showText(name).padEnd(width)}  ${reasons.map(showText).join('; ')}`;
+}
+
+function writeJson(summary: ForgetSummary, out: Output): void {
+  for (const { name, scheme, isKept, reasons } of summary.decisions) {
+    const fields = { snapshot_id: name, scheme: scheme ?? null, keep: isKept, reasons };
+    out.line(JSON.stringify({ message_type: 'decision', ...fields }));
+  }
+  const { kept, forgotten, dryRun } = summary;
+  out.line(JSON.stringify({ message_type: 'summary', kept, forgotten, dry_run: dryRun }));
+}
+
+/** Forgets snapshots; 0 when all that was decided is done. */
+export async function runForget(input: CommandInput): Promise<number> {
+  const { flags, outputs } = input;
+  const report = openReport('forget', flags, outputs);
+  try {
+    const reading = readOptionsOf(input, 'lbs forget --store=/mnt/backup --keep-daily=14');
+    const rules = rulesOf(flags);
+    const snapshots = flags.operands.map((_, at) => flags.operandText(at, 'SNAPSHOT') ?? '');
+    const hasRules = !isEmptyRules(rules);
+    if (hasRules === snapshots.length > 0) {
+      const what = hasRules ? 'both rules and snapshots were given' : 'nothing to keep was given';
+      throw new LbsError('usage', what, {
+        hint: `give rules, as in --keep-daily=14, or name the snapshots to forget; usage: lbs forget ${FORGET.usage[0] ?? ''}`,
+      });
+    }
+    const { forget } = await import('../maintain/forget.ts');
+    const summary = await forget({
+      ...reading,
+      snapshots,
+      dryRun: flags.isOn('dry-run'),
+      ...(hasRules && { rules }),
+      ...present({ localdb: flags.text('localdb') }),
+    });
+    if (flags.isOn('json')) writeJson(summary, outputs.out);
+    else if (!flags.isOn('quiet') || summary.dryRun) writeText(summary, outputs.out);
+    return EXIT.done;
+  } finally {
+    report.close();
+  }
+}

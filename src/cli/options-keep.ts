@@ -1,0 +1,123 @@
+/** The commands that keep or forget snapshots: forget, hold, release, tag. A part of options.ts. */
+import {
+  type CommandSpec,
+  DONE,
+  FAILED,
+  INTERRUPTED,
+  LOCKED,
+  MISSING,
+  MISUSED,
+  type OptionGroup,
+  type OptionSpec,
+  SCHEME,
+  SNAPSHOT_WORDS,
+  STORE,
+  UNSIGNED,
+  VERIFY_KEY,
+  WHAT_IS_SAID_SHORTLY,
+} from './option-groups.ts';
+
+const LOCALDB: OptionSpec = {
+  name: 'localdb',
+  value: 'DIR',
+  help: 'directory of the local database, if it is not in the store',
+};
+
+const counted = (name: string, help: string): OptionSpec => ({
+  name: `keep-${name}`,
+  value: 'N',
+  help,
+});
+const within = (period: string, help: string): OptionSpec => ({
+  name: period === '' ? 'keep-within' : `keep-within-${period}`,
+  value: 'DURATION',
+  help,
+});
+
+const KEEP: OptionGroup = {
+  title: 'What to keep',
+  options: [
+    counted('last', 'the last N snapshots; "all" for N keeps every one'),
+    counted('hourly', 'the last snapshot of each of the last N hours that have one'),
+    counted('daily', 'the same for days'),
+    counted('weekly', 'for weeks'),
+    counted('monthly', 'for months'),
+    counted('yearly', 'for years'),
+    within('', 'all of this time before the newest one, as in 1y6m2w3d12h'),
+    within('hourly', 'the last one of each hour of this time'),
+    within('daily', 'of each day'),
+    within('weekly', 'of each week'),
+    within('monthly', 'of each month'),
+    within('yearly', 'of each year'),
+    { name: 'keep-tag', value: 'TAG', repeatable: true, help: 'all that have this tag' },
+  ],
+};
+
+export const FORGET: CommandSpec = {
+  name: 'forget',
+  usage: ['--store=STORE --keep-...=N [OPTION...]', '--store=STORE [OPTION...] SNAPSHOT...'],
+  summary: 'Takes snapshots out of a store that no rule keeps.',
+  details: [
+    'Rules add up, and hold for each scheme by itself. Whatever they say, the last complete snapshot of a scheme is kept, and what is held, cannot be read, or has a date that is not believed. Room is made by "lbs gc".',
+    SNAPSHOT_WORDS,
+  ],
+  groups: [
+    KEEP,
+    {
+      title: 'How',
+      options: [
+        {
+          name: 'dry-run',
+          short: 'n',
+          help: 'say what would be forgotten, and why; change nothing',
+        },
+      ],
+    },
+    { title: 'Where', options: [STORE, SCHEME, VERIFY_KEY, LOCALDB] },
+    WHAT_IS_SAID_SHORTLY,
+  ],
+  exits: [DONE, FAILED, MISUSED, MISSING, LOCKED, UNSIGNED, INTERRUPTED],
+  example: [
+    'lbs forget --store=/mnt/backup --keep-daily=14 --keep-monthly=12 -n',
+    'lbs forget --store=/mnt/backup latest~3',
+  ],
+};
+
+const WHERE: OptionGroup = { title: 'Where', options: [STORE, SCHEME] };
+
+export const HOLD: CommandSpec = {
+  name: 'hold',
+  usage: ['--store=STORE [OPTION...] SNAPSHOT...'],
+  summary: 'Holds snapshots: they are never forgotten until they are released.',
+  details: [SNAPSHOT_WORDS],
+  groups: [WHERE, WHAT_IS_SAID_SHORTLY],
+  exits: [DONE, FAILED, MISUSED, MISSING],
+  example: ['lbs hold --store=/mnt/backup before:2026-11-01'],
+};
+
+export const RELEASE: CommandSpec = {
+  name: 'release',
+  usage: ['--store=STORE [OPTION...] SNAPSHOT...'],
+  summary: 'Releases snapshots that were held.',
+  details: [SNAPSHOT_WORDS],
+  groups: [WHERE, WHAT_IS_SAID_SHORTLY],
+  exits: [DONE, FAILED, MISUSED, MISSING],
+  example: ['lbs release --store=/mnt/backup 20261101T001502'],
+};
+
+export const TAG: CommandSpec = {
+  name: 'tag',
+  usage: ['--store=STORE [--remove] [OPTION...] SNAPSHOT TAG...'],
+  summary: 'Gives tags to a snapshot, or takes them away.',
+  details: [
+    SNAPSHOT_WORDS,
+    'A TAG is a word of letters, digits, "_", "-" and "."; "lbs list" shows it, and "lbs forget --keep-tag" keeps what has it.',
+  ],
+  groups: [
+    { title: 'How', options: [{ name: 'remove', help: 'take the tags away' }] },
+    WHERE,
+    WHAT_IS_SAID_SHORTLY,
+  ],
+  exits: [DONE, FAILED, MISUSED, MISSING],
+  example: ['lbs tag --store=/mnt/backup latest before-upgrade'],
+};

@@ -1,0 +1,56 @@
+/**
+ * What people note of a snapshot after it was made: that it is held, and tags. Each note is a small
+ * file beside the descriptor, whose presence is what counts, so nothing in the store is ever changed
+ * and a person sees it in a plain listing. Format: lbs-format(5), "NOTES".
+ */
+import { LbsError } from '../errors.ts';
+import { type SnapshotNote, noteFile, parseNoteFile } from '../format/snapshot-name.ts';
+import type { Store, StoredFile } from '../stores/store.ts';
+import { putFile } from './put-file.ts';
+
+export type SnapshotNotes = { readonly isHeld: boolean; readonly tags: readonly string[] };
+
+const NONE: SnapshotNotes = { isHeld: false, tags: [] };
+
+/** The notes of every snapshot among `files`, a store's listing; `of` gives those of one. */
+export class NotesOfStore {
+  readonly #notes = new Map<string, { isHeld: boolean; tags: string[] }>();
+
+  constructor(files: Iterable<Pick<StoredFile, 'name'>>) {
+    for (const file of files) {
+      const note = parseNoteFile(file.name);
+      if (note === undefined) continue;
+      let notes = this.#notes.get(note.name);
+      if (notes === undefined) this.#notes.set(note.name, (notes = { isHeld: false, tags: [] }));
+      if (note.tag === undefined) notes.isHeld = true;
+      else notes.tags.push(note.tag);
+    }
+    for (const { tags } of this.#notes.values()) tags.sort();
+  }
+
+  of(name: string): SnapshotNotes {
+    return this.#notes.get(name) ?? NONE;
+  }
+}
+
+/**
+ * Adds a note; false when it is there already. `text` says who and when, for people.
+ * @throws {LbsError} store-unwritable, no-space, io
+ */
+export async function addNote(store: Store, note: SnapshotNote, text: string): Promise<boolean> {
+  try {
+    await putFile(store, noteFile(note), Buffer.from(text));
+  } catch (error) {
+    if (error instanceof LbsError && error.code === 'store-exists') return false;
+    throw error;
+  }
+  await store.settle();
+  return true;
+}
+
+/** Takes a note away; false when there is none. @throws {LbsError} store-unwritable, io */
+export async function removeNote(store: Store, note: SnapshotNote): Promise<boolean> {
+  const isRemoved = store.remove(noteFile(note));
+  await store.settle();
+  return isRemoved;
+}
