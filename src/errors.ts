@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'filter-failed'
   | 'filter-missing'
   | 'segment-corrupt'
+  | 'segment-collected'
   | 'checksum-mismatch'
   | 'format-version'
   | 'format-syntax'

@@ -41,6 +41,7 @@ const LOAD: Readonly<Record<CommandName, () => Promise<Command>>> = {
   dump: async () => (await import('./cli/command-dump.ts')).runDump,
   find: async () => (await import('./cli/command-find.ts')).runFind,
   forget: async () => (await import('./cli/command-forget.ts')).runForget,
+  gc: async () => (await import('./cli/command-gc.ts')).runGc,
   history: async () => (await import('./cli/command-history.ts')).runHistory,
   hold: async () => (await import('./cli/command-notes.ts')).runHold,
   list: async () => (await import('./cli/command-list.ts')).runList,

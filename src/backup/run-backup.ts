@@ -29,6 +29,7 @@ import { MetadataLogWriter } from '../metadata/metadata-log-writer.ts';
 import { type Report, silentReport } from '../report.ts';
 import { type Filter, chooseFilter } from '../segments/filter.ts';
 import { type AddedObject, SegmentWriter } from '../segments/segment-writer.ts';
+import { condemnedSegments } from '../snapshots/collection-lists.ts';
 import { publishSnapshot } from '../snapshots/publish-snapshot.ts';
 import { type NamedPaths, resolveNamedPaths } from '../sources/filesystem/named-paths.ts';
 import { withoutOwnFiles } from '../sources/filesystem/own-files.ts';
@@ -178,7 +179,9 @@ class Run {
     const { report, options, store } = this.#plan;
     const note = (message: string) => report({ type: 'note', message });
     const lost = new LostSegments(note);
-    const use = new SegmentUse(this.#index, store, (segment) => lost.add(segment));
+    const use = new SegmentUse(this.#index, store, await condemnedSegments(store), (segment) =>
+      lost.add(segment),
+    );
     const segments = this.#segmentWriter(note);
     const blocks = new BlockStore(this.#index, use, segments);
     const reuse = metadataReuse(use, this.#snapshots, this.#scheme);

@@ -36,14 +36,22 @@ export class SegmentUse {
   readonly #store: Store;
   readonly #uses = new Map<string, Use>();
   readonly #lost: (lost: LostSegment) => void;
+  /** Segments that are about to be collected. */
+  readonly #condemned: ReadonlySet<string>;
   readonly #names = new RepeatedText();
   #last: { readonly name: string; readonly use: Use } | undefined;
   #record: CacheRecord | undefined;
   #content: readonly UsedObject[] = [];
 
-  constructor(index: BlockIndex, store: Store, lost: (lost: LostSegment) => void) {
+  constructor(
+    index: BlockIndex,
+    store: Store,
+    condemned: ReadonlySet<string>,
+    lost: (lost: LostSegment) => void,
+  ) {
     this.#index = index;
     this.#store = store;
+    this.#condemned = condemned;
     this.#lost = lost;
   }
 
@@ -136,7 +144,7 @@ export class SegmentUse {
   #look(segment: string): Use {
     const bits = noBits();
     const row = this.#index.segment(segment);
-    if (row === undefined) {
+    if (row === undefined || this.#condemned.has(segment)) {
       return { id: undefined, isUsable: false, hasExpired: false, bits, isUsed: false };
     }
     const hasExpired = row.expired !== null || this.#index.hasExpired(row.id);

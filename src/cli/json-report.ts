@@ -26,6 +26,7 @@ const DURING: Readonly<Record<CommandName, string>> = {
   diff: 'diff',
   find: 'find',
   forget: 'forget',
+  gc: 'prune',
   history: 'history',
   hold: 'hold',
   release: 'release',

@@ -29,6 +29,7 @@ export type CommandName =
   | 'dump'
   | 'find'
   | 'forget'
+  | 'gc'
   | 'history'
   | 'hold'
   | 'list'

@@ -83,6 +83,45 @@ export const FORGET: CommandSpec = {
   ],
 };
 
+export const GC: CommandSpec = {
+  name: 'gc',
+  usage: ['--store=STORE [OPTION...]'],
+  summary: 'Removes files from a store that no snapshot needs.',
+  details: [
+    'What no snapshot names is listed first, and removed by a later run when the list has been in the store for the grace period. So it is safe while backups run, here or on other machines. A descriptor that cannot be read stops it.',
+  ],
+  groups: [
+    {
+      title: 'How',
+      options: [
+        {
+          name: 'dry-run',
+          short: 'n',
+          help: 'name what would be removed or listed; change nothing',
+        },
+        {
+          name: 'grace',
+          value: 'DURATION',
+          help: 'how long a file stays when nothing needs it, in each of the two steps; default: 1d. 0h removes at once, which only the one user of a store may do',
+        },
+      ],
+    },
+    { title: 'Where', options: [STORE, VERIFY_KEY, LOCALDB] },
+    WHAT_IS_SAID_SHORTLY,
+  ],
+  exits: [
+    DONE,
+    FAILED,
+    MISUSED,
+    [4, 'a descriptor cannot be read; nothing was removed'],
+    [10, 'no such store'],
+    LOCKED,
+    UNSIGNED,
+    INTERRUPTED,
+  ],
+  example: ['lbs gc --store=/mnt/backup'],
+};
+
 const WHERE: OptionGroup = { title: 'Where', options: [STORE, SCHEME] };
 
 export const HOLD: CommandSpec = {

@@ -26,7 +26,7 @@ import { COMPARE, DIFF, FIND, HISTORY } from './options-inspect.ts';
 import { WHAT_TO_TAKE } from './options-select.ts';
 import { WHY } from './options-why.ts';
 
-import { FORGET, HOLD, RELEASE, TAG } from './options-keep.ts';
+import { FORGET, GC, HOLD, RELEASE, TAG } from './options-keep.ts';
 import { RESTORE } from './options-restore.ts';
 
 export type { CommandName, CommandSpec, OptionGroup, OptionSpec } from './option-groups.ts';
@@ -180,6 +180,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   DUMP,
   VERIFY,
   FORGET,
+  GC,
   HOLD,
   RELEASE,
   TAG,

@@ -11,6 +11,7 @@ const SCHEME = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$/;
 const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
 const SEGMENT_FILE = new RegExp(`^(${UUID})\\.tar(\\.[A-Za-z0-9._-]+)?$`);
 const SEGMENT_NAME = new RegExp(`^${UUID}$`);
+const COLLECTION_FILE = new RegExp(`^gc-${UUID}\\.(condemned|removing)$`);
 const SEGMENT_LIST_FILE = /^snapshot-((?:[^/]+-)?\d{8}T\d{6})\.meta(\.[A-Za-z0-9._-]+)?$/;
 const NOTE_FILE =
   /^snapshot-((?:[^/]+-)?\d{8}T\d{6})\.(?:(hold)|tag-([A-Za-z0-9_][A-Za-z0-9_.-]{0,63}))$/;
@@ -85,12 +86,22 @@ export function checkTag(tag: string): string {
   });
 }
 
+/** `condemned`: may be collected later. `removing`: is being collected. */
+export type CollectionStep = 'condemned' | 'removing';
+
+/** What a list of a collection is about: `gc-UUID.STEP`; undefined for any other file. */
+export function parseCollectionFile(file: string): CollectionStep | undefined {
+  const step = COLLECTION_FILE.exec(file)?.[1];
+  return step === 'condemned' || step === 'removing' ? step : undefined;
+}
+
 /** True for every name that a file of a store can have; others mean nothing to a reader. */
 export function isStoreFile(file: string): boolean {
   return (
     parseSegmentFile(file) !== undefined ||
     parseSnapshotFile(file) !== undefined ||
     parseNoteFile(file) !== undefined ||
+    parseCollectionFile(file) !== undefined ||
     parseSegmentListFile(file) !== undefined
   );
 }

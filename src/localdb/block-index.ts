@@ -227,6 +227,29 @@ export class BlockIndex {
     return this.#statements.segment.get(name);
   }
 
+  /** Forgets segments and their objects, in one transaction. @throws {LbsError} io, no-space */
+  removeSegments(names: readonly string[]): void {
+    const { db, file } = this.#open;
+    const blocks = db.prepare('delete from blocks where id between ? and ?');
+    const use = db.prepare('delete from segments_used where segment = ?');
+    const row = db.prepare('delete from segments where id = ?');
+    const work = db.transaction(() => {
+      for (const name of names) {
+        const id = this.segment(name)?.id;
+        if (id === undefined) continue;
+        const first = id * OBJECTS_PER_SEGMENT_MAX;
+        blocks.run(first, first + OBJECTS_PER_SEGMENT_MAX - 1);
+        use.run(id);
+        row.run(id);
+      }
+    });
+    try {
+      work.immediate();
+    } catch (error) {
+      throw databaseError(file, 'write', error);
+    }
+  }
+
   /** True when some object of the segment has expired, so that each must be looked up. */
   hasExpired(segmentId: number): boolean {
     const first = segmentId * OBJECTS_PER_SEGMENT_MAX;

@@ -220,6 +220,11 @@ export function before(seconds: number, duration: Duration): number {
   return moment.getTime() / 1000 - duration.hours * 3600;
 }
 
+/** Its length in seconds, where months are 30 days: for periods of grace. */
+export function secondsOf({ years, months, days, hours }: Duration): number {
+  return (years * 365 + months * 30 + days) * DAY_S + hours * 3600;
+}
+
 const DURATION = /^(?:(\d{1,4})y)?(?:(\d{1,5})m)?(?:(\d{1,4})w)?(?:(\d{1,6})d)?(?:(\d{1,7})h)?$/;
 
 /** `2y6m1w3d12h`, in that order; undefined for anything else. */

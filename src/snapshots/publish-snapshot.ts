@@ -17,6 +17,7 @@ import {
 import { formatSumsLine } from '../format/sums-file.ts';
 import { formatTimestamp, parseTimestamp } from '../format/timestamp.ts';
 import type { Store } from '../stores/store.ts';
+import { lostToCollection } from './collection-lists.ts';
 import { putFile } from './put-file.ts';
 import { writeRecoveryFiles } from './recovery-files.ts';
 
@@ -91,9 +92,34 @@ async function settleVisible(store: Store, name: string): Promise<void> {
   }
 }
 
+/** @throws {LbsError} segment-collected */
+function refuseCollected(store: Store, needed: readonly string[]): void {
+  const lost = lostToCollection(store, needed);
+  if (lost === undefined) return;
+  throw new LbsError('segment-collected', `${lost} was taken out of the store during the backup`, {
+    hint: 'there is no new snapshot; run the same command again, which stores anew what that segment held. "lbs gc" must have a grace period that is longer than a backup takes',
+  });
+}
+
+/** @throws {LbsError} segment-collected, store-unwritable, io */
+async function withdrawIfCollected(
+  store: Store,
+  name: string,
+  needed: readonly string[],
+): Promise<void> {
+  try {
+    refuseCollected(store, needed);
+  } catch (error) {
+    store.remove(`snapshot-${name}.lbs`);
+    await store.settle();
+    throw error;
+  }
+}
+
 /**
  * Publishes the snapshot and returns its name and the bytes it added.
- * @throws {LbsError} filter-failed, signature-*, no-space, io: then there is no snapshot
+ * @throws {LbsError} filter-failed, signature-*, no-space, io, segment-collected: then there is no
+ * snapshot
  */
 export async function publishSnapshot(
   store: Store,
@@ -104,7 +130,9 @@ export async function publishSnapshot(
   // Gone through once, and never held as a list: a large store has 100,000 of them.
   let sha1text = '';
   let sha256text = '';
+  const needed: string[] = [];
   for (const { file, sha1, sha256 } of segments) {
+    needed.push(file);
     sha1text += formatSumsLine(file, sha1.toString('hex'));
     sha256text += formatSumsLine(file, sha256.toString('hex'));
   }
@@ -117,6 +145,7 @@ export async function publishSnapshot(
     checksumsSha256: checksumOf('sha256', sha256sums),
   });
   const signed = await sign(Buffer.from(text));
+  refuseCollected(store, needed);
   await writeRecoveryFiles(store);
   const first = nextTime(store, scheme, date, note);
   for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
@@ -128,6 +157,8 @@ export async function publishSnapshot(
       await store.settle();
       await putFile(store, `snapshot-${name}.lbs`, signed);
       await settleVisible(store, name);
+      // Once more, now that a collection would see what this snapshot needs.
+      await withdrawIfCollected(store, name, needed);
       return { name, storedBytes: sha1sums.length + sha256sums.length + signed.length };
     } catch (error) {
       // Somebody else made a snapshot in the same second: take the next one.

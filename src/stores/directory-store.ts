@@ -267,6 +267,17 @@ export class DirectoryStore implements Store {
     }
   }
 
+  clockS(): number {
+    const staged = this.stage();
+    try {
+      return Math.floor(fstatSync(staged.fd).ctimeMs / 1000);
+    } catch (error) {
+      throw storeError(this.place, 'read the clock', error);
+    } finally {
+      staged.discard();
+    }
+  }
+
   freeBytes(): number {
     try {
       const { bavail, bsize } = statfsSync(this.place);

@@ -54,6 +54,8 @@ export interface Store {
   stage(): StagedFile;
   /** Bytes that can still be written; as large as a number gets where that is not known. */
   freeBytes(): number;
+  /** The time now by the clock that `arrivedS` is of. @throws {LbsError} store-unwritable, io */
+  clockS(): number;
   /** Makes the names of everything published so far durable. */
   settle(): Promise<void>;
 }

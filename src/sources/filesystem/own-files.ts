@@ -5,7 +5,12 @@
  * belongs to the person and is saved like anything. So are `restore.sh` and `README.txt`, which
  * are small: by such names a person's own file could be meant, and nobody would miss it in time.
  */
-import { parseNoteFile, parseSegmentFile, parseSnapshotFile } from '../../format/snapshot-name.ts';
+import {
+  parseCollectionFile,
+  parseNoteFile,
+  parseSegmentFile,
+  parseSnapshotFile,
+} from '../../format/snapshot-name.ts';
 import { type FileStatus, statusIfAny } from '../../posix/file-status.ts';
 import { AT_FDCWD, cString } from '../../posix/libc.ts';
 import type { ByteText } from '../../std/byte-text.ts';
@@ -23,6 +28,7 @@ function isOwnName(name: string): boolean {
     parseSegmentFile(name) !== undefined ||
     parseSnapshotFile(name) !== undefined ||
     parseNoteFile(name) !== undefined ||
+    parseCollectionFile(name) !== undefined ||
     LOCAL_STATE.test(name) ||
     STAGED.test(name)
   );

@@ -1,0 +1,83 @@
+/** `lbs gc`: removes what no snapshot needs, and says what. */
+import { EXIT, LbsError } from '../errors.ts';
+import type { CollectSummary, CollectedFile } from '../maintain/collect.ts';
+import { parseDuration, secondsOf } from '../maintain/retention.ts';
+import { showText } from '../std/byte-path.ts';
+import { humanCount, humanSize } from '../std/human-size.ts';
+import type { CommandInput } from './command.ts';
+import type { FlagValues } from './flag-values.ts';
+import { openReport, verbosityOf } from './open-report.ts';
+import { present, readOptionsOf, refuseOperands } from './store-flags.ts';
+
+/** @throws {LbsError} usage */
+export function graceOf(flags: FlagValues): number | undefined {
+  const text = flags.text('grace');
+  if (text === undefined) return undefined;
+  const duration = parseDuration(text);
+  if (duration !== undefined) return secondsOf(duration);
+  throw new LbsError('usage', `--grace=${JSON.stringify(text)} is not a duration`, {
+    hint: 'write days and hours, as in 1d12h',
+  });
+}
+
+/** What happens to a file, in words of a plan or of what was done. */
+function wordsOf(step: CollectedFile['step'], isDryRun: boolean): string {
+  if (step === 'condemned') return isDryRun ? 'would be listed for removal' : 'listed for removal';
+  return isDryRun ? 'would be removed' : 'removed';
+}
+
+export function collectLines(summary: CollectSummary): string[] {
+  const { dryRun, removed, removedBytes, condemned, condemnedBytes, young } = summary;
+  const files = (count: number) => `${humanCount(count)} ${count === 1 ? 'file' : 'files'}`;
+  const lines = [`${files(removed)} ${wordsOf('removed', dryRun)}, ${humanSize(removedBytes)}`];
+  if (condemned > 0) {
+    const words = wordsOf('condemned', dryRun);
+    lines.push(
+      `${files(condemned)} ${words}, ${humanSize(condemnedBytes)}: a run after the grace period removes them`,
+    );
+  }
+  if (young > 0) lines.push(`${files(young)} that no snapshot needs came too lately to be touched`);
+  return lines;
+}
+
+/** Collects; 0 when nothing stood in the way. */
+export async function runGc(input: CommandInput): Promise<number> {
+  const { flags, outputs } = input;
+  const report = openReport('gc', flags, outputs);
+  try {
+    const reading = readOptionsOf(input, 'lbs gc --store=/mnt/backup');
+    refuseOperands(flags, 0, 'gc --store=STORE');
+    const dryRun = flags.isOn('dry-run');
+    const isJson = flags.isOn('json');
+    const verbosity = verbosityOf(flags);
+    const { out } = outputs;
+    const { collect } = await import('../maintain/collect.ts');
+    const summary = await collect({
+      ...reading,
+      dryRun,
+      ...present({ localdb: flags.text('localdb'), graceS: graceOf(flags) }),
+      onFile: ({ name, sizeBytes, step }) => {
+        if (isJson) out.line(JSON.stringify({ message_type: step, name, size: sizeBytes }));
+        else if (dryRun || verbosity === 'verbose') {
+          out.line(`${showText(name)} [${wordsOf(step, dryRun)}, ${humanSize(sizeBytes)}]`);
+        }
+      },
+    });
+    if (isJson) out.line(JSON.stringify({ message_type: 'summary', ...jsonOf(summary) }));
+    else if (verbosity !== 'quiet') for (const line of collectLines(summary)) out.line(line);
+    return EXIT.done;
+  } finally {
+    report.close();
+  }
+}
+
+function jsonOf(summary: CollectSummary): Record<string, unknown> {
+  return {
+    dry_run: summary.dryRun,
+    removed: summary.removed,
+    removed_bytes: summary.removedBytes,
+    condemned: summary.condemned,
+    condemned_bytes: summary.condemnedBytes,
+    young: summary.young,
+  };
+}
