@@ -14,6 +14,7 @@ export type ErrorCode =
   | 'store-unwritable'
   | 'store-missing-file'
   | 'store-exists'
+  | 'localdb-missing'
   | 'localdb-corrupt'
   | 'localdb-version'
   | 'localdb-locked'
@@ -60,6 +61,7 @@ const EXIT_OF_CODE: Partial<Record<ErrorCode, number>> = {
   'store-missing': EXIT.missing,
   'snapshot-missing': EXIT.missing,
   'snapshot-ambiguous': EXIT.usage,
+  'localdb-missing': EXIT.missing,
   'localdb-locked': EXIT.locked,
   'signature-bad': EXIT.signature,
   'signature-missing': EXIT.signature,

@@ -36,6 +36,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const LOAD: Readonly<Record<CommandName, () => Promise<Command>>> = {
   backup: async () => (await import('./cli/command-backup.ts')).runBackup,
   cat: async () => (await import('./cli/command-cat.ts')).runCat,
+  clean: async () => (await import('./cli/command-clean.ts')).runClean,
   compare: async () => (await import('./cli/command-compare.ts')).runCompare,
   diff: async () => (await import('./cli/command-diff.ts')).runDiff,
   dump: async () => (await import('./cli/command-dump.ts')).runDump,
@@ -46,6 +47,7 @@ const LOAD: Readonly<Record<CommandName, () => Promise<Command>>> = {
   hold: async () => (await import('./cli/command-notes.ts')).runHold,
   list: async () => (await import('./cli/command-list.ts')).runList,
   ls: async () => (await import('./cli/command-ls.ts')).runLs,
+  prune: async () => (await import('./cli/command-prune.ts')).runPrune,
   release: async () => (await import('./cli/command-notes.ts')).runRelease,
   restore: async () => (await import('./cli/command-restore.ts')).runRestore,
   stanza: async () => (await import('./cli/command-stanza.ts')).runStanza,

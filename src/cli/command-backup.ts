@@ -9,6 +9,7 @@ import type { FlagValues } from './flag-values.ts';
 import { nearestName } from './nearest-name.ts';
 import { openReport } from './open-report.ts';
 import { COMMANDS } from './options.ts';
+import { percentOf } from './percent.ts';
 import { markerNamesOf, namedPathsOf, rulesOf } from './selection-flags.ts';
 import { present, schemeOf, storeOf, unfiltersOf } from './store-flags.ts';
 
@@ -39,17 +40,6 @@ function pathsOf(flags: FlagValues): BytePath[] {
   if (paths.length > 0) return paths;
   throw new LbsError('usage', 'no paths given: nothing to back up', {
     hint: `for example: ${EXAMPLE}`,
-  });
-}
-
-/** @throws {LbsError} usage */
-function rereadPercentOf(flags: FlagValues): number | undefined {
-  const text = flags.text('reread');
-  if (text === undefined) return undefined;
-  const percent = Number(text.replace(/%$/, ''));
-  if (/^\d+(?:\.\d+)?%?$/.test(text) && percent <= 100) return percent;
-  throw new LbsError('usage', `--reread=${JSON.stringify(text)} is not a percentage`, {
-    hint: 'write a number from 0 to 100',
   });
 }
 
@@ -96,7 +86,7 @@ function backupOptionsOf(flags: FlagValues): BackupOptions {
       unfilters: unfiltersOf(flags),
       fullMetadata: flags.switch('full-metadata'),
       rebuildStatcache: flags.switch('rebuild-statcache'),
-      rereadPercent: rereadPercentOf(flags),
+      rereadPercent: percentOf(flags, 'reread'),
       oneFileSystem: flags.switch('one-file-system'),
       excludeCaches: flags.switch('exclude-caches'),
       segmentSizeBytes: segmentSizeOf(flags),

@@ -44,7 +44,7 @@ function durationOf(flags: FlagValues, option: string): Duration | undefined {
 }
 
 /** @throws {LbsError} usage */
-function rulesOf(flags: FlagValues): RetentionRules {
+export function rulesOf(flags: FlagValues): RetentionRules {
   const counts = Object.fromEntries(
     PERIODS.map((period) => [period, countOf(flags, `keep-${period}`)]),
   );
@@ -61,7 +61,7 @@ function rulesOf(flags: FlagValues): RetentionRules {
   };
 }
 
-function writeText(summary: ForgetSummary, out: Output): void {
+export function writeDecisions(summary: ForgetSummary, out: Output): void {
   const { decisions, dryRun, kept, forgotten } = summary;
   const width = Math.max(0, ...decisions.map(({ name }) => showText(name).length));
   for (const decision of decisions) out.line(lineOf(decision, width));
@@ -74,7 +74,7 @@ function lineOf({ name, isKept, reasons }: ForgetDecision, width: number): strin
   return `${word}  ${showText(name).padEnd(width)}  ${reasons.map(showText).join('; ')}`;
 }
 
-function writeJson(summary: ForgetSummary, out: Output): void {
+export function writeDecisionsJson(summary: ForgetSummary, out: Output): void {
   for (const { name, scheme, isKept, reasons } of summary.decisions) {
     const fields = { snapshot_id: name, scheme: scheme ?? null, keep: isKept, reasons };
     out.line(JSON.stringify({ message_type: 'decision', ...fields }));
@@ -106,8 +106,8 @@ export async function runForget(input: CommandInput): Promise<number> {
       ...(hasRules && { rules }),
       ...present({ localdb: flags.text('localdb') }),
     });
-    if (flags.isOn('json')) writeJson(summary, outputs.out);
-    else if (!flags.isOn('quiet') || summary.dryRun) writeText(summary, outputs.out);
+    if (flags.isOn('json')) writeDecisionsJson(summary, outputs.out);
+    else if (!flags.isOn('quiet') || summary.dryRun) writeDecisions(summary, outputs.out);
     return EXIT.done;
   } finally {
     report.close();

@@ -7,6 +7,7 @@ import { humanCount, humanSize } from '../std/human-size.ts';
 import type { CommandInput } from './command.ts';
 import type { FlagValues } from './flag-values.ts';
 import { openReport, verbosityOf } from './open-report.ts';
+import type { Output } from './output.ts';
 import { present, readOptionsOf, refuseOperands } from './store-flags.ts';
 
 /** @throws {LbsError} usage */
@@ -26,7 +27,7 @@ function wordsOf(step: CollectedFile['step'], isDryRun: boolean): string {
   return isDryRun ? 'would be removed' : 'removed';
 }
 
-export function collectLines(summary: CollectSummary): string[] {
+function collectLines(summary: CollectSummary): string[] {
   const { dryRun, removed, removedBytes, condemned, condemnedBytes, young } = summary;
   const files = (count: number) => `${humanCount(count)} ${count === 1 ? 'file' : 'files'}`;
   const lines = [`${files(removed)} ${wordsOf('removed', dryRun)}, ${humanSize(removedBytes)}`];
@@ -40,6 +41,28 @@ export function collectLines(summary: CollectSummary): string[] {
   return lines;
 }
 
+/** How a collection is told of. */
+export function collectionSaid(
+  flags: FlagValues,
+  out: Output,
+): { onFile: (file: CollectedFile) => void; done: (summary: CollectSummary) => void } {
+  const isDryRun = flags.isOn('dry-run');
+  const isJson = flags.isOn('json');
+  const verbosity = verbosityOf(flags);
+  return {
+    onFile: ({ name, sizeBytes, step }) => {
+      if (isJson) out.line(JSON.stringify({ message_type: step, name, size: sizeBytes }));
+      else if (isDryRun || verbosity === 'verbose') {
+        out.line(`${showText(name)} [${wordsOf(step, isDryRun)}, ${humanSize(sizeBytes)}]`);
+      }
+    },
+    done: (summary) => {
+      if (isJson) out.line(JSON.stringify({ message_type: 'summary', ...jsonOf(summary) }));
+      else if (verbosity !== 'quiet') for (const line of collectLines(summary)) out.line(line);
+    },
+  };
+}
+
 /** Collects; 0 when nothing stood in the way. */
 export async function runGc(input: CommandInput): Promise<number> {
   const { flags, outputs } = input;
@@ -47,24 +70,16 @@ export async function runGc(input: CommandInput): Promise<number> {
   try {
     const reading = readOptionsOf(input, 'lbs gc --store=/mnt/backup');
     refuseOperands(flags, 0, 'gc --store=STORE');
-    const dryRun = flags.isOn('dry-run');
-    const isJson = flags.isOn('json');
-    const verbosity = verbosityOf(flags);
-    const { out } = outputs;
     const { collect } = await import('../maintain/collect.ts');
-    const summary = await collect({
-      ...reading,
-      dryRun,
-      ...present({ localdb: flags.text('localdb'), graceS: graceOf(flags) }),
-      onFile: ({ name, sizeBytes, step }) => {
-        if (isJson) out.line(JSON.stringify({ message_type: step, name, size: sizeBytes }));
-        else if (dryRun || verbosity === 'verbose') {
-          out.line(`${showText(name)} [${wordsOf(step, dryRun)}, ${humanSize(sizeBytes)}]`);
-        }
-      },
-    });
-    if (isJson) out.line(JSON.stringify({ message_type: 'summary', ...jsonOf(summary) }));
-    else if (verbosity !== 'quiet') for (const line of collectLines(summary)) out.line(line);
+    const said = collectionSaid(flags, outputs.out);
+    said.done(
+      await collect({
+        ...reading,
+        dryRun: flags.isOn('dry-run'),
+        ...present({ localdb: flags.text('localdb'), graceS: graceOf(flags) }),
+        onFile: said.onFile,
+      }),
+    );
     return EXIT.done;
   } finally {
     report.close();

@@ -24,6 +24,7 @@ export type OptionGroup = { readonly title: string; readonly options: readonly O
 export type CommandName =
   | 'backup'
   | 'cat'
+  | 'clean'
   | 'compare'
   | 'diff'
   | 'dump'
@@ -34,6 +35,7 @@ export type CommandName =
   | 'hold'
   | 'list'
   | 'ls'
+  | 'prune'
   | 'release'
   | 'restore'
   | 'stanza'

@@ -23,6 +23,17 @@ const LOCALDB: OptionSpec = {
   help: 'directory of the local database, if it is not in the store',
 };
 
+const GRACE: OptionSpec = {
+  name: 'grace',
+  value: 'DURATION',
+  help: 'how long a file stays when nothing needs it, in each of the two steps; default: 1d. 0h removes at once, which only the one user of a store may do',
+};
+const MIN_USED: OptionSpec = {
+  name: 'min-used',
+  value: 'PERCENT',
+  help: 'give up segments of which less is used, however young; default: 40',
+};
+
 const counted = (name: string, help: string): OptionSpec => ({
   name: `keep-${name}`,
   value: 'N',
@@ -99,11 +110,7 @@ export const GC: CommandSpec = {
           short: 'n',
           help: 'name what would be removed or listed; change nothing',
         },
-        {
-          name: 'grace',
-          value: 'DURATION',
-          help: 'how long a file stays when nothing needs it, in each of the two steps; default: 1d. 0h removes at once, which only the one user of a store may do',
-        },
+        GRACE,
       ],
     },
     { title: 'Where', options: [STORE, VERIFY_KEY, LOCALDB] },
@@ -120,6 +127,61 @@ export const GC: CommandSpec = {
     INTERRUPTED,
   ],
   example: ['lbs gc --store=/mnt/backup'],
+};
+
+export const CLEAN: CommandSpec = {
+  name: 'clean',
+  usage: ['--store=STORE [OPTION...]'],
+  summary: 'Gives up segments that are little used: the next backup stores anew what it needs.',
+  details: [
+    'Only the local database is changed, and nothing is read from the store but its list of files. A segment that was given up is removed by "lbs gc" when no snapshot names it any more.',
+  ],
+  groups: [
+    {
+      title: 'How',
+      options: [
+        { name: 'dry-run', short: 'n', help: 'say what would be given up; change nothing' },
+        MIN_USED,
+      ],
+    },
+    { title: 'Where', options: [STORE, LOCALDB] },
+    WHAT_IS_SAID_SHORTLY,
+  ],
+  exits: [DONE, FAILED, MISUSED, [10, 'no such store or local database'], LOCKED],
+  example: ['lbs clean --store=/mnt/backup --dry-run'],
+};
+
+export const PRUNE: CommandSpec = {
+  name: 'prune',
+  usage: ['--store=STORE --keep-...=N [OPTION...]'],
+  summary: 'Does "forget", "clean" and "gc" one after the other.',
+  details: [
+    'For the end of a nightly job: what no rule keeps is forgotten, segments of little use are given up where there is a local database, and what no snapshot needs is removed.',
+  ],
+  groups: [
+    KEEP,
+    {
+      title: 'How',
+      options: [
+        { name: 'dry-run', short: 'n', help: 'say all that would be done; change nothing' },
+        GRACE,
+        MIN_USED,
+      ],
+    },
+    { title: 'Where', options: [STORE, SCHEME, VERIFY_KEY, LOCALDB] },
+    WHAT_IS_SAID_SHORTLY,
+  ],
+  exits: [
+    DONE,
+    FAILED,
+    MISUSED,
+    [4, 'a descriptor cannot be read; nothing was removed but snapshots'],
+    [10, 'no such store'],
+    LOCKED,
+    UNSIGNED,
+    INTERRUPTED,
+  ],
+  example: ['lbs prune --store=/mnt/backup --keep-daily=14 --keep-monthly=12'],
 };
 
 const WHERE: OptionGroup = { title: 'Where', options: [STORE, SCHEME] };

@@ -26,7 +26,7 @@ import { COMPARE, DIFF, FIND, HISTORY } from './options-inspect.ts';
 import { WHAT_TO_TAKE } from './options-select.ts';
 import { WHY } from './options-why.ts';
 
-import { FORGET, GC, HOLD, RELEASE, TAG } from './options-keep.ts';
+import { CLEAN, FORGET, GC, HOLD, PRUNE, RELEASE, TAG } from './options-keep.ts';
 import { RESTORE } from './options-restore.ts';
 
 export type { CommandName, CommandSpec, OptionGroup, OptionSpec } from './option-groups.ts';
@@ -180,7 +180,9 @@ export const COMMANDS: readonly CommandSpec[] = [
   DUMP,
   VERIFY,
   FORGET,
+  CLEAN,
   GC,
+  PRUNE,
   HOLD,
   RELEASE,
   TAG,

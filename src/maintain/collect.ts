@@ -44,6 +44,8 @@ export type CollectOptions = Omit<ReadOptions, 'scheme'> & {
   /** Seconds that a file stays in the store when nothing needs it, in each of the two steps. */
   readonly graceS?: number;
   readonly dryRun?: boolean;
+  /** Of a dry run: snapshots that would be gone by then. */
+  readonly without?: ReadonlySet<string>;
   /** Told of every file before it is removed, or in a dry run would be. */
   readonly onFile?: (file: CollectedFile) => void;
 };
@@ -137,8 +139,9 @@ class Collection {
 
   /** Reads those that were not read before. One that cannot be read may need anything. */
   async #readDescriptors(files: readonly StoredFile[]): Promise<void> {
-    const { verifyKey, signal } = this.#options;
+    const { verifyKey, signal, without } = this.#options;
     for (const snapshot of snapshotsAmong(files)) {
+      if (without?.has(snapshot.name) === true) continue;
       if (signal?.aborted === true) throw interrupted();
       if (this.#known.has(snapshot.name)) continue;
       try {
@@ -159,6 +162,7 @@ class Collection {
     const segment = parseSegmentFile(name)?.segment;
     if (segment !== undefined) return !this.#needed.has(segment);
     const snapshot = parseSnapshotFile(name);
+    // Only "forget" removes descriptors.
     if (snapshot?.kind === 'lbs' || snapshot?.kind === 'cumulus') return false;
     const of = snapshot?.name ?? parseNoteFile(name)?.name ?? parseSegmentListFile(name)?.name;
     return of !== undefined && !this.#known.has(of);

@@ -1,0 +1,57 @@
+/** `lbs prune`: forget, clean and gc, with the options and the words of each. */
+import { EXIT, LbsError } from '../errors.ts';
+import { isEmptyRules } from '../maintain/retention.ts';
+import { cleaningSaid, minUsedOf } from './command-clean.ts';
+import { rulesOf, writeDecisions, writeDecisionsJson } from './command-forget.ts';
+import { collectionSaid, graceOf } from './command-gc.ts';
+import type { CommandInput } from './command.ts';
+import { openReport } from './open-report.ts';
+import { present, readOptionsOf, refuseOperands } from './store-flags.ts';
+
+/** Prunes; 0 when all of it is done. */
+export async function runPrune(input: CommandInput): Promise<number> {
+  const { flags, outputs } = input;
+  const { out } = outputs;
+  const report = openReport('prune', flags, outputs);
+  try {
+    const reading = readOptionsOf(input, 'lbs prune --store=/mnt/backup --keep-daily=14');
+    refuseOperands(flags, 0, 'prune --store=STORE --keep-...=N');
+    const rules = rulesOf(flags);
+    if (isEmptyRules(rules)) {
+      throw new LbsError('usage', 'nothing to keep was given', {
+        hint: 'for example: lbs prune --store=/mnt/backup --keep-daily=14 --keep-monthly=12',
+      });
+    }
+    const common = { ...reading, dryRun: flags.isOn('dry-run') };
+    const local = present({ localdb: flags.text('localdb') });
+    const [minUsed, graceS] = [minUsedOf(flags), graceOf(flags)];
+    const { forget } = await import('../maintain/forget.ts');
+    const forgotten = await forget({ ...common, ...local, rules });
+    if (flags.isOn('json')) writeDecisionsJson(forgotten, out);
+    else if (!flags.isOn('quiet') || common.dryRun) writeDecisions(forgotten, out);
+    // In a dry run they are still there.
+    const without = new Set(
+      forgotten.decisions.filter(({ isKept }) => !isKept).map(({ name }) => name),
+    );
+    const { clean } = await import('../maintain/clean.ts');
+    const cleaning = cleaningSaid(flags, out);
+    try {
+      const { onSegment } = cleaning;
+      cleaning.done(
+        await clean({ ...common, ...local, ...present({ minUsed }), without, onSegment }),
+      );
+    } catch (error) {
+      // A machine that only looks after the store has none, and nothing to clean.
+      if (!(error instanceof LbsError && error.code === 'localdb-missing')) throw error;
+    }
+    const { collect } = await import('../maintain/collect.ts');
+    const collection = collectionSaid(flags, out);
+    const { onFile } = collection;
+    collection.done(
+      await collect({ ...common, ...local, ...present({ graceS }), without, onFile }),
+    );
+    return EXIT.done;
+  } finally {
+    report.close();
+  }
+}

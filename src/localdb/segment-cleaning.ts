@@ -1,0 +1,145 @@
+/**
+ * What cleaning asks of the local database and tells it: how much of each segment the snapshots
+ * use, and which segments are given up. Tables: lbs-localdb(5).
+ */
+import type Database from 'better-sqlite3';
+import { OBJECTS_PER_SEGMENT_MAX } from './block-index.ts';
+import { type OpenDatabase, databaseError } from './open-localdb.ts';
+
+export type CleaningRow = {
+  readonly id: number;
+  readonly file: string;
+  readonly group: string;
+  /** Seconds since 1970. */
+  readonly created: number;
+  readonly rawBytes: number;
+  readonly storedBytes: number;
+  /** Bytes of the objects that any snapshot uses. */
+  readonly usedBytes: number;
+};
+
+export type ExpiredBlock = { readonly createdS: number; readonly bytes: number };
+
+type SegmentFields = Omit<CleaningRow, 'usedBytes'>;
+type UseRow = { readonly snapshot: number; readonly objects: Buffer };
+type SizeRow = { readonly id: number; readonly size: number; readonly age: number | null };
+
+export class SegmentCleaning {
+  readonly #open: OpenDatabase;
+  readonly #db: Database.Database;
+  /** Rows of the snapshots that there are, and of each scheme's last one. */
+  readonly #live = new Set<number>();
+  readonly #latest = new Set<number>();
+  readonly #useOf;
+  readonly #objectsOf;
+
+  /** `snapshots` are the names of all that the store has. */
+  constructor(open: OpenDatabase, snapshots: Iterable<string>) {
+    this.#open = open;
+    this.#db = open.db;
+    const names = new Set(snapshots);
+    const latest = new Map<string, number>();
+    const rows = this.#db
+      .prepare<[], { id: number; name: string; scheme: string }>(
+        'select id, name, scheme from snapshots order by id',
+      )
+      .all();
+    for (const { id, name, scheme } of rows) {
+      if (!names.has(name)) continue;
+      this.#live.add(id);
+      latest.set(scheme, id);
+    }
+    for (const id of latest.values()) this.#latest.add(id);
+    this.#useOf = this.#db.prepare<[number], UseRow>(
+      'select snapshot, objects from segments_used where segment = ?',
+    );
+    this.#objectsOf = this.#db.prepare<[number, number], SizeRow>(
+      'select id, size, age from blocks where id between ? and ?',
+    );
+  }
+
+  /** Segments that were not given up before, the oldest first. @throws {LbsError} io */
+  *segments(): Generator<CleaningRow> {
+    const rows = this.#all<SegmentFields>(
+      `select id, file, grp as "group", created, raw_bytes as rawBytes, stored_bytes as storedBytes
+       from segments where expired is null order by created, id`,
+    );
+    for (const row of rows) yield { ...row, usedBytes: this.#usedBytes(row.id, this.#live) };
+  }
+
+  /** What snapshots use of data segments that are given up. */
+  *expiredBlocks(rows: readonly CleaningRow[]): Generator<ExpiredBlock> {
+    for (const { id, group, created } of rows) {
+      if (group === 'metadata') continue;
+      for (const { size, age } of this.#usedObjects(id, this.#live)) {
+        yield { createdS: age ?? created, bytes: size };
+      }
+    }
+  }
+
+  /** What the last snapshot of each scheme uses of these segments. */
+  bytesOfLatest(rows: readonly CleaningRow[]): number {
+    return rows.reduce((sum, { id }) => sum + this.#usedBytes(id, this.#latest), 0);
+  }
+
+  /**
+   * Gives segments up, in one transaction; `groupOf` says where a data block goes that is stored
+   * anew. @throws {LbsError} io, no-space
+   */
+  expire(rows: readonly CleaningRow[], nowS: number, groupOf: (createdS: number) => number): void {
+    const segment = this.#db.prepare('update segments set expired = ? where id = ?');
+    const block = this.#db.prepare('update blocks set expired = ? where id = ?');
+    const work = this.#db.transaction(() => {
+      for (const { id, group, created } of rows) {
+        segment.run(nowS, id);
+        for (const object of this.#objects(id)) {
+          block.run(group === 'metadata' ? 0 : groupOf(object.age ?? created), object.id);
+        }
+      }
+    });
+    try {
+      work.immediate();
+    } catch (error) {
+      throw databaseError(this.#open.file, 'write', error);
+    }
+  }
+
+  #usedBytes(segmentId: number, snapshots: ReadonlySet<number>): number {
+    let bytes = 0;
+    for (const { size } of this.#usedObjects(segmentId, snapshots)) bytes += size;
+    return bytes;
+  }
+
+  *#usedObjects(segmentId: number, snapshots: ReadonlySet<number>): Generator<SizeRow> {
+    let used = Buffer.alloc(0);
+    for (const { snapshot, objects } of this.#useOf.iterate(segmentId)) {
+      if (snapshots.has(snapshot)) used = union(used, objects);
+    }
+    if (used.length === 0) return;
+    for (const row of this.#objects(segmentId)) {
+      const object = row.id % OBJECTS_PER_SEGMENT_MAX;
+      if (((used[object >> 3] ?? 0) & (1 << (object & 7))) !== 0) yield row;
+    }
+  }
+
+  #objects(segmentId: number): SizeRow[] {
+    const first = segmentId * OBJECTS_PER_SEGMENT_MAX;
+    return this.#objectsOf.all(first, first + OBJECTS_PER_SEGMENT_MAX - 1);
+  }
+
+  #all<Row>(sql: string): Row[] {
+    try {
+      return this.#db.prepare<[], Row>(sql).all();
+    } catch (error) {
+      throw databaseError(this.#open.file, 'read', error);
+    }
+  }
+}
+
+/** Bits of either. */
+function union(a: Buffer<ArrayBuffer>, b: Buffer): Buffer<ArrayBuffer> {
+  const bits = Buffer.alloc(Math.max(a.length, b.length));
+  a.copy(bits);
+  for (let at = 0; at < b.length; at++) bits[at] = (bits[at] ?? 0) | (b[at] ?? 0);
+  return bits;
+}
