@@ -84,6 +84,8 @@ export type ReportEvent =
   | { readonly type: 'deleted'; readonly path: BytePath }
   /** A file of the store that a dry run would read (restore). */
   | { readonly type: 'to-fetch'; readonly file: string; readonly sizeBytes: number }
+  /** A file of a store was copied to another one, or would be (sync, heal). */
+  | { readonly type: 'copied'; readonly file: string; readonly sizeBytes: number }
   | { readonly type: 'progress'; readonly progress: Progress }
   /** A remark that needs no action and does not change the exit code. */
   | { readonly type: 'note'; readonly message: string };

@@ -39,6 +39,8 @@ const DURING: Readonly<Record<CommandName, string>> = {
   dump: 'dump',
   stanza: 'stanza',
   why: 'why',
+  sync: 'copy',
+  heal: 'repair',
 };
 
 /** `{KEY: text}`, and `KEY_escaped` with the exact bytes where they are not UTF-8. */
@@ -95,6 +97,9 @@ export class JsonReport implements CommandReport {
         break;
       case 'to-fetch':
         this.#verbose('to_fetch', Buffer.from(event.file), { size: event.sizeBytes });
+        break;
+      case 'copied':
+        this.#verbose('copied', Buffer.from(event.file), { size: event.sizeBytes });
         break;
       case 'progress':
         this.#status(event.progress);

@@ -31,6 +31,7 @@ export type CommandName =
   | 'find'
   | 'forget'
   | 'gc'
+  | 'heal'
   | 'history'
   | 'hold'
   | 'list'
@@ -39,6 +40,7 @@ export type CommandName =
   | 'release'
   | 'restore'
   | 'stanza'
+  | 'sync'
   | 'tag'
   | 'verify'
   | 'why';

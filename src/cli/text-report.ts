@@ -89,6 +89,11 @@ export class TextReport implements CommandReport {
           this.#say(`${showText(event.file)} [to fetch, ${humanSize(event.sizeBytes)}]`);
         }
         break;
+      case 'copied':
+        if (this.#verbosity === 'verbose') {
+          this.#say(`${showText(event.file)} [copied, ${humanSize(event.sizeBytes)}]`);
+        }
+        break;
       case 'progress':
         this.#progress?.update(event.progress);
         break;

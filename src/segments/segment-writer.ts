@@ -13,7 +13,7 @@ import { formatObjectName } from '../format/reference.ts';
 import { TAR_RECORD_BYTES, writeTarHeader } from '../format/tar-header.ts';
 import { newUuid, nowSeconds } from '../std/clock.ts';
 import { Limiter } from '../std/limiter.ts';
-import { storeError } from '../stores/directory-store.ts';
+import { storeError } from '../stores/store-error.ts';
 import type { StagedFile, Store } from '../stores/store.ts';
 import { CodecSink } from './codec-sink.ts';
 import { type CommandContext, CommandSink } from './command-sink.ts';

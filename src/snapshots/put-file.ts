@@ -1,6 +1,6 @@
 /** Puts a small file into a store: the whole of it under its name, or nothing. */
 import { writeSync } from 'node:fs';
-import { storeError } from '../stores/directory-store.ts';
+import { storeError } from '../stores/store-error.ts';
 import type { StagedFile, Store } from '../stores/store.ts';
 
 /** @throws {LbsError} store-exists when the name is taken, store-unwritable, no-space, io */

@@ -8,7 +8,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { LbsError, messageOf } from '../errors.ts';
-import { storeError } from '../stores/directory-store.ts';
+import { storeError } from '../stores/store-error.ts';
 import type { Store } from '../stores/store.ts';
 import { putFile } from './put-file.ts';
 

@@ -27,6 +27,8 @@ import { isStoreFile } from '../format/snapshot-name.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
 import { newUuid } from '../std/clock.ts';
+import { DirectoryStagedFile } from './staged-file.ts';
+import { storeError } from './store-error.ts';
 import type { OpenFile, StagedFile, Store, StoredFile } from './store.ts';
 
 const fsyncAsync = promisify(fsync);
@@ -41,21 +43,6 @@ const FILE_MODE = 0o666;
 const SUBDIRECTORIES = ['snapshots', 'segments', 'segments0', 'segments1', 'checksums', 'meta'];
 /** What open(2) says where O_TMPFILE is not known. Node calls errno 95 ENOTSUP, others EOPNOTSUPP. */
 const NO_TMPFILE = new Set(['ENOTSUP', 'EOPNOTSUPP', 'EISDIR', 'EINVAL', 'ENOENT']);
-const NO_LINK = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOENT', 'EXDEV', 'EINVAL', 'EACCES']);
-
-/** Turns a failed write to the store into an error that says what to do. */
-export function storeError(place: string, doing: string, cause: unknown): LbsError {
-  if (cause instanceof LbsError) return cause;
-  if (isOutOfSpace(cause)) {
-    return new LbsError('no-space', `no space left in the store ${place} (${doing})`, {
-      cause,
-      hint: 'nothing that was stored before is harmed: make room and run the same command again',
-    });
-  }
-  return new LbsError('io', `cannot ${doing} in the store ${place}: ${messageOf(cause)}`, {
-    cause,
-  });
-}
 
 /** Opens the directory of a store. @throws {LbsError} store-missing */
 export function openDirectoryStore(place: string): DirectoryStore {
@@ -244,7 +231,7 @@ export class DirectoryStore implements Store {
       if (this.#canStageUnnamed) {
         try {
           const fd = libc.openAt(this.#dir, libc.cString('.'), O.TMPFILE | O.RDWR, FILE_MODE);
-          return new DirectoryStagedFile(this.place, this.#dir, fd, undefined);
+          return this.#staged(fd, undefined);
         } catch (error) {
           if (!NO_TMPFILE.has(errnoName(error) ?? '')) throw error;
           this.#canStageUnnamed = false;
@@ -253,7 +240,7 @@ export class DirectoryStore implements Store {
       const name = `${STAGED_PREFIX}${this.#owner}-${newUuid()}`;
       const flags = O.RDWR | O.CREAT | O.EXCL;
       const fd = libc.openAt(this.#dir, libc.cString(name), flags, FILE_MODE);
-      return new DirectoryStagedFile(this.place, this.#dir, fd, name);
+      return this.#staged(fd, name);
     } catch (error) {
       if (isOutOfSpace(error)) throw storeError(this.place, 'make a file', error);
       throw new LbsError(
@@ -265,6 +252,23 @@ export class DirectoryStore implements Store {
         },
       );
     }
+  }
+
+  #staged(fd: number, name: string | undefined): StagedFile {
+    return new DirectoryStagedFile({
+      place: this.place,
+      dir: this.#dir,
+      fd,
+      name,
+      pathOf: (of) => this.#pathOf(of),
+      stagingPrefix: `${STAGED_PREFIX}${this.#owner}-`,
+    });
+  }
+
+  /** Where the file of that name lies; at the top if there is none. */
+  #pathOf(name: string): string {
+    const paths = this.#directories().map((prefix) => prefix + name);
+    return paths.find((path) => this.#statusOf(path) !== undefined) ?? name;
   }
 
   clockS(): number {
@@ -295,79 +299,5 @@ export class DirectoryStore implements Store {
       // Some network filesystems cannot sync a directory; their names are durable on return.
       if (errnoName(error) !== 'EINVAL') throw storeError(this.place, 'sync', error);
     }
-  }
-}
-
-class DirectoryStagedFile implements StagedFile {
-  readonly fd: number;
-  readonly #place: string;
-  readonly #dir: number;
-  #name: string | undefined;
-  #open = true;
-
-  constructor(place: string, dir: number, fd: number, name: string | undefined) {
-    this.fd = fd;
-    this.#place = place;
-    this.#dir = dir;
-    this.#name = name;
-  }
-
-  async publish(name: string): Promise<void> {
-    try {
-      await fsyncAsync(this.fd);
-      this.#link(name);
-      this.#close();
-    } catch (error) {
-      this.discard();
-      throw storeError(this.#place, `store ${name}`, error);
-    }
-  }
-
-  #link(name: string): void {
-    try {
-      if (this.#name === undefined) libc.linkFd(this.fd, this.#dir, libc.cString(name));
-      else libc.linkAt(this.#dir, libc.cString(this.#name), this.#dir, libc.cString(name));
-    } catch (error) {
-      if (errnoName(error) === 'EEXIST') this.#taken(name, error);
-      if (this.#name === undefined || !NO_LINK.has(errnoName(error) ?? '')) throw error;
-      // No hard links here (FAT): rename would replace, so look first. Names are random or
-      // checked under our lock, so nobody takes this one in between.
-      if (this.#exists(name)) this.#taken(name, error);
-      libc.renameAt(this.#dir, libc.cString(this.#name), this.#dir, libc.cString(name));
-      this.#name = undefined;
-      return;
-    }
-    if (this.#name !== undefined) libc.unlinkAt(this.#dir, libc.cString(this.#name));
-    this.#name = undefined;
-  }
-
-  #exists(name: string): boolean {
-    const fd = libc.tryOpenAt(this.#dir, libc.cString(name), O.RDONLY | O.NONBLOCK);
-    if (fd < 0) return false;
-    libc.close(fd);
-    return true;
-  }
-
-  #taken(name: string, cause: unknown): never {
-    throw new LbsError('store-exists', `${name} exists already in the store ${this.#place}`, {
-      cause,
-    });
-  }
-
-  #close(): void {
-    if (!this.#open) return;
-    // First, because a close that fails has closed all the same.
-    this.#open = false;
-    closeSync(this.fd);
-  }
-
-  discard(): void {
-    try {
-      this.#close();
-      if (this.#name !== undefined) libc.unlinkAt(this.#dir, libc.cString(this.#name));
-    } catch {
-      // Giving up already; a leftover name is removed by the next run.
-    }
-    this.#name = undefined;
   }
 }

@@ -23,6 +23,11 @@ export interface StagedFile {
    * @throws {LbsError} store-exists when the name is taken, no-space, io
    */
   publish(name: string): Promise<void>;
+  /**
+   * The same, in place of a file of that name, wherever in the store it lies: at once, so that at no
+   * moment there is none. @throws {LbsError} no-space, io
+   */
+  publishOver(name: string): Promise<void>;
   /** Leaves nothing behind. Never throws. */
   discard(): void;
 }

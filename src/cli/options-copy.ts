@@ -1,0 +1,73 @@
+/** The commands that copy between stores: sync, heal. A part of the table in options.ts. */
+import {
+  type CommandSpec,
+  DONE,
+  FAILED,
+  INTERRUPTED,
+  MISSING,
+  MISUSED,
+  type OptionGroup,
+  SCHEME,
+  SNAPSHOT_WORDS,
+  UNFILTER,
+  UNSIGNED,
+  VERIFY_KEY,
+  WHAT_IS_SAID,
+  WHAT_TO_READ,
+} from './option-groups.ts';
+
+const HOW: OptionGroup = {
+  title: 'How',
+  options: [{ name: 'dry-run', short: 'n', help: 'say what would be copied; change nothing' }],
+};
+
+export const SYNC: CommandSpec = {
+  name: 'sync',
+  usage: ['[OPTION...] SOURCE DESTINATION [SNAPSHOT...]'],
+  summary: 'Copies snapshots to another store: only what is missing there, and checked.',
+  details: [
+    'SOURCE and DESTINATION are stores; DESTINATION is a directory that exists. Without a SNAPSHOT all are copied. Stopped at any time, the same command goes on.',
+    SNAPSHOT_WORDS,
+  ],
+  groups: [HOW, { title: 'What to read', options: [SCHEME, VERIFY_KEY, UNFILTER] }, WHAT_IS_SAID],
+  exits: [
+    DONE,
+    FAILED,
+    MISUSED,
+    [4, 'the source is damaged; the snapshots that this costs were named'],
+    MISSING,
+    UNSIGNED,
+    INTERRUPTED,
+  ],
+  example: ['lbs sync /mnt/backup /mnt/second'],
+};
+
+export const HEAL: CommandSpec = {
+  name: 'heal',
+  usage: ['--store=STORE --from=OTHER [OPTION...]'],
+  summary: 'Replaces damaged or missing files of a store by good ones from another.',
+  details: [
+    'The store is verified first (as by "lbs verify"), and again afterwards. Only bytes with the recorded checksums are taken.',
+  ],
+  groups: [
+    {
+      title: 'From where',
+      options: [
+        { name: 'from', value: 'OTHER', help: 'a store that has good ones, such as a copy' },
+      ],
+    },
+    HOW,
+    WHAT_TO_READ,
+    WHAT_IS_SAID,
+  ],
+  exits: [
+    [0, 'all is well now'],
+    FAILED,
+    MISUSED,
+    [4, 'some files are damaged still; each was named'],
+    MISSING,
+    UNSIGNED,
+    INTERRUPTED,
+  ],
+  example: ['lbs heal --store=/mnt/backup --from=/mnt/second'],
+};

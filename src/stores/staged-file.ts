@@ -1,0 +1,130 @@
+/**
+ * A file on its way into a store that is a directory: without a name, or under a staging name where
+ * the filesystem cannot do that, until it is complete and on disk. Made by directory-store.ts.
+ */
+import { closeSync, fsync } from 'node:fs';
+import { promisify } from 'node:util';
+import { LbsError, errnoName } from '../errors.ts';
+import * as libc from '../posix/libc.ts';
+import { O } from '../posix/libc.ts';
+import { newUuid } from '../std/clock.ts';
+import { storeError } from './store-error.ts';
+import type { StagedFile } from './store.ts';
+
+const fsyncAsync = promisify(fsync);
+
+const NO_LINK = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOENT', 'EXDEV', 'EINVAL', 'EACCES']);
+
+/** Where a staged file is, and what it needs to get its name. */
+export type Staging = {
+  /** What people call the store. */
+  readonly place: string;
+  /** Its open directory. */
+  readonly dir: number;
+  readonly fd: number;
+  /** The staging name; undefined while it has none. */
+  readonly name: string | undefined;
+  /** Where in the store a file of that name lies, or would lie. */
+  readonly pathOf: (name: string) => string;
+  readonly stagingPrefix: string;
+};
+
+export class DirectoryStagedFile implements StagedFile {
+  readonly fd: number;
+  readonly #place: string;
+  readonly #dir: number;
+  readonly #pathOf: Staging['pathOf'];
+  readonly #stagingPrefix: string;
+  #name: string | undefined;
+  #open = true;
+
+  constructor({ place, dir, fd, name, pathOf, stagingPrefix }: Staging) {
+    this.fd = fd;
+    this.#place = place;
+    this.#dir = dir;
+    this.#name = name;
+    this.#pathOf = pathOf;
+    this.#stagingPrefix = stagingPrefix;
+  }
+
+  async publish(name: string): Promise<void> {
+    try {
+      await fsyncAsync(this.fd);
+      this.#link(name);
+      this.#close();
+    } catch (error) {
+      this.discard();
+      throw storeError(this.#place, `store ${name}`, error);
+    }
+  }
+
+  async publishOver(name: string): Promise<void> {
+    try {
+      await fsyncAsync(this.fd);
+      if (this.#name === undefined) {
+        const aside = `${this.#stagingPrefix}${newUuid()}`;
+        libc.linkFd(this.fd, this.#dir, libc.cString(aside));
+        this.#name = aside;
+      }
+      libc.renameAt(
+        this.#dir,
+        libc.cString(this.#name),
+        this.#dir,
+        libc.cString(this.#pathOf(name)),
+      );
+      this.#name = undefined;
+      this.#close();
+    } catch (error) {
+      this.discard();
+      throw storeError(this.#place, `replace ${name}`, error);
+    }
+  }
+
+  #link(name: string): void {
+    try {
+      if (this.#name === undefined) libc.linkFd(this.fd, this.#dir, libc.cString(name));
+      else libc.linkAt(this.#dir, libc.cString(this.#name), this.#dir, libc.cString(name));
+    } catch (error) {
+      if (errnoName(error) === 'EEXIST') this.#taken(name, error);
+      if (this.#name === undefined || !NO_LINK.has(errnoName(error) ?? '')) throw error;
+      // No hard links here (FAT): rename would replace, so look first. Names are random or
+      // checked under our lock, so nobody takes this one in between.
+      if (this.#exists(name)) this.#taken(name, error);
+      libc.renameAt(this.#dir, libc.cString(this.#name), this.#dir, libc.cString(name));
+      this.#name = undefined;
+      return;
+    }
+    if (this.#name !== undefined) libc.unlinkAt(this.#dir, libc.cString(this.#name));
+    this.#name = undefined;
+  }
+
+  #exists(name: string): boolean {
+    const fd = libc.tryOpenAt(this.#dir, libc.cString(name), O.RDONLY | O.NONBLOCK);
+    if (fd < 0) return false;
+    libc.close(fd);
+    return true;
+  }
+
+  #taken(name: string, cause: unknown): never {
+    throw new LbsError('store-exists', `${name} exists already in the store ${this.#place}`, {
+      cause,
+    });
+  }
+
+  #close(): void {
+    if (!this.#open) return;
+    // First, because a close that fails has closed all the same.
+    this.#open = false;
+    closeSync(this.fd);
+  }
+
+  discard(): void {
+    try {
+      this.#close();
+      if (this.#name !== undefined) libc.unlinkAt(this.#dir, libc.cString(this.#name));
+    } catch {
+      // Giving up already; a leftover name is removed by the next run.
+    }
+    this.#name = undefined;
+  }
+}
