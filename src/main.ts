@@ -49,6 +49,7 @@ const LOAD: Readonly<Record<CommandName, () => Promise<Command>>> = {
   list: async () => (await import('./cli/command-list.ts')).runList,
   ls: async () => (await import('./cli/command-ls.ts')).runLs,
   prune: async () => (await import('./cli/command-prune.ts')).runPrune,
+  rebuild: async () => (await import('./cli/command-rebuild.ts')).runRebuild,
   release: async () => (await import('./cli/command-notes.ts')).runRelease,
   restore: async () => (await import('./cli/command-restore.ts')).runRestore,
   stanza: async () => (await import('./cli/command-stanza.ts')).runStanza,

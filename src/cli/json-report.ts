@@ -31,6 +31,7 @@ const DURING: Readonly<Record<CommandName, string>> = {
   history: 'history',
   hold: 'hold',
   prune: 'prune',
+  rebuild: 'rebuild',
   release: 'release',
   tag: 'tag',
   list: 'list',

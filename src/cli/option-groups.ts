@@ -37,6 +37,7 @@ export type CommandName =
   | 'list'
   | 'ls'
   | 'prune'
+  | 'rebuild'
   | 'release'
   | 'restore'
   | 'stanza'

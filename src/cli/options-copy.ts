@@ -4,11 +4,13 @@ import {
   DONE,
   FAILED,
   INTERRUPTED,
+  LOCKED,
   MISSING,
   MISUSED,
   type OptionGroup,
   SCHEME,
   SNAPSHOT_WORDS,
+  STORE,
   UNFILTER,
   UNSIGNED,
   VERIFY_KEY,
@@ -40,6 +42,38 @@ export const SYNC: CommandSpec = {
     INTERRUPTED,
   ],
   example: ['lbs sync /mnt/backup /mnt/second'],
+};
+
+export const REBUILD: CommandSpec = {
+  name: 'rebuild',
+  usage: ['--store=STORE [--localdb=DIR] [OPTION...]'],
+  summary: 'Makes a lost local database again, so that nothing is stored twice.',
+  details: [
+    'It is made from descriptors, checksums files and metadata. The next backup reads every file once, and stores only what the store does not hold. A store that may be damaged should be verified first.',
+  ],
+  groups: [
+    {
+      title: 'Where',
+      options: [
+        STORE,
+        { name: 'localdb', value: 'DIR', help: 'where the database is to be; default: the store' },
+        VERIFY_KEY,
+        UNFILTER,
+      ],
+    },
+    WHAT_IS_SAID,
+  ],
+  exits: [
+    DONE,
+    FAILED,
+    [2, 'wrong use, as when there is a database; or an unusable configuration'],
+    [4, 'the store is damaged; what that costs was named, the rest is in the database'],
+    MISSING,
+    LOCKED,
+    UNSIGNED,
+    INTERRUPTED,
+  ],
+  example: ['lbs rebuild --store=/mnt/backup --localdb=/var/lib/lbs'],
 };
 
 export const HEAL: CommandSpec = {

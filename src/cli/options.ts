@@ -27,7 +27,7 @@ import { WHAT_TO_TAKE } from './options-select.ts';
 import { WHY } from './options-why.ts';
 
 import { CLEAN, FORGET, GC, HOLD, PRUNE, RELEASE, TAG } from './options-keep.ts';
-import { HEAL, SYNC } from './options-copy.ts';
+import { HEAL, REBUILD, SYNC } from './options-copy.ts';
 import { RESTORE } from './options-restore.ts';
 
 export type { CommandName, CommandSpec, OptionGroup, OptionSpec } from './option-groups.ts';
@@ -182,6 +182,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   VERIFY,
   SYNC,
   HEAL,
+  REBUILD,
   FORGET,
   CLEAN,
   GC,

@@ -1,0 +1,37 @@
+/** `lbs rebuild`: a new local database from a store. */
+import { EXIT } from '../errors.ts';
+import { humanCount } from '../std/human-size.ts';
+import type { CommandInput } from './command.ts';
+import { openReport, verbosityOf } from './open-report.ts';
+import { present, readOptionsOf, refuseOperands } from './store-flags.ts';
+
+/** Rebuilds; 4 when something of the store could not be read. */
+export async function runRebuild(input: CommandInput): Promise<number> {
+  const { flags, outputs } = input;
+  const { out } = outputs;
+  const report = openReport('rebuild', flags, outputs);
+  try {
+    const reading = readOptionsOf(input, 'lbs rebuild --store=/mnt/backup');
+    refuseOperands(flags, 0, 'rebuild --store=STORE');
+    const { rebuild } = await import('../maintain/rebuild.ts');
+    const summary = await rebuild({
+      ...reading,
+      ...present({ localdb: flags.text('localdb') }),
+      report: report.report,
+    });
+    report.close();
+    const { snapshots, segments, blocks, hashed, damaged } = summary;
+    if (flags.isOn('json')) out.line(JSON.stringify({ message_type: 'summary', ...summary }));
+    else if (verbosityOf(flags) !== 'quiet') {
+      const from = `${humanCount(snapshots)} ${snapshots === 1 ? 'snapshot' : 'snapshots'}`;
+      out.line(
+        `the local database knows ${humanCount(blocks)} blocks in ${humanCount(segments)} segments of ${from}`,
+      );
+      if (hashed > 0) out.line(`${humanCount(hashed)} segments of other programs were read for it`);
+      out.line('the next backup reads every file, and stores only what is new');
+    }
+    return damaged > 0 ? EXIT.damaged : EXIT.done;
+  } finally {
+    report.close();
+  }
+}
