@@ -55,6 +55,7 @@ const LOAD: Readonly<Record<CommandName, () => Promise<Command>>> = {
   stanza: async () => (await import('./cli/command-stanza.ts')).runStanza,
   sync: async () => (await import('./cli/command-copy.ts')).runSync,
   tag: async () => (await import('./cli/command-notes.ts')).runTag,
+  usage: async () => (await import('./cli/command-usage.ts')).runUsage,
   verify: async () => (await import('./cli/command-verify.ts')).runVerify,
   why: async () => (await import('./cli/command-why.ts')).runWhy,
 };

@@ -34,6 +34,7 @@ const DURING: Readonly<Record<CommandName, string>> = {
   rebuild: 'rebuild',
   release: 'release',
   tag: 'tag',
+  usage: 'stats',
   list: 'list',
   ls: 'ls',
   cat: 'cat',

@@ -43,6 +43,7 @@ export type CommandName =
   | 'stanza'
   | 'sync'
   | 'tag'
+  | 'usage'
   | 'verify'
   | 'why';
 

@@ -28,6 +28,7 @@ import { WHY } from './options-why.ts';
 
 import { CLEAN, FORGET, GC, HOLD, PRUNE, RELEASE, TAG } from './options-keep.ts';
 import { HEAL, REBUILD, SYNC } from './options-copy.ts';
+import { USAGE } from './options-usage.ts';
 import { RESTORE } from './options-restore.ts';
 
 export type { CommandName, CommandSpec, OptionGroup, OptionSpec } from './option-groups.ts';
@@ -180,6 +181,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   RESTORE,
   DUMP,
   VERIFY,
+  USAGE,
   SYNC,
   HEAL,
   REBUILD,

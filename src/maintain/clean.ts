@@ -65,12 +65,7 @@ export type CleanSummary = {
  */
 export async function clean(options: CleanOptions): Promise<CleanSummary> {
   const store = openStore(options.store);
-  const localdb = options.localdb ?? store.place;
-  if (!existsSync(join(localdb, LOCALDB_FILE))) {
-    throw new LbsError('localdb-missing', `there is no local database in ${localdb}`, {
-      hint: 'cleaning works on the local database of the machine that makes the backups: say where it is with --localdb=DIR',
-    });
-  }
+  const localdb = localdbOf(options, store.place);
   const isDry = options.dryRun === true;
   const lock = isDry ? undefined : lockLocaldb(localdb);
   try {
@@ -88,6 +83,43 @@ export async function clean(options: CleanOptions): Promise<CleanSummary> {
     }
   } finally {
     lock?.release();
+  }
+}
+
+/** @throws {LbsError} localdb-missing */
+function localdbOf({ localdb }: CleanOptions, place: string): string {
+  const directory = localdb ?? place;
+  if (existsSync(join(directory, LOCALDB_FILE))) return directory;
+  throw new LbsError('localdb-missing', `there is no local database in ${directory}`, {
+    hint: 'only the local database of the machine that makes the backups knows the segments: say where it is with --localdb=DIR',
+  });
+}
+
+/**
+ * How much of each segment is used, those that were given up left out; the least used first.
+ * @throws {LbsError} store-missing, localdb-missing, localdb-corrupt, io
+ */
+export function segmentUsage(options: Pick<CleanOptions, 'store' | 'localdb'>): CleanedSegment[] {
+  const store = openStore(options.store);
+  const open = openScratchCopy(localdbOf(options, store.place));
+  try {
+    const files = store.list();
+    const names = new Set(files.map(({ name }) => name));
+    const cleaning = new SegmentCleaning(
+      open,
+      snapshotsAmong(files).map(({ name }) => name),
+    );
+    const nowS = nowSeconds();
+    return [...cleaning.segments()]
+      .filter(({ file }) => names.has(file))
+      .map(({ file, group, created, rawBytes, usedBytes, storedBytes }) => ({
+        ...{ file, group, storedBytes },
+        ageDays: Math.max(0, (nowS - created) / DAY_S),
+        used: usedBytes / Math.max(1, rawBytes),
+      }))
+      .sort((a, b) => a.used - b.used || (a.file < b.file ? -1 : 1));
+  } finally {
+    open.close();
   }
 }
 
