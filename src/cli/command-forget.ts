@@ -1,7 +1,7 @@
 /** `lbs forget`: options to rules, decisions to lines. */
 import { EXIT, LbsError } from '../errors.ts';
 import { checkTag } from '../format/snapshot-name.ts';
-import type { ForgetDecision, ForgetSummary } from '../maintain/forget.ts';
+import type { ForgetDecision, ForgetOptions, ForgetSummary } from '../maintain/forget-options.ts';
 import {
   type Duration,
   PERIODS,
@@ -15,7 +15,7 @@ import { humanCount } from '../std/human-size.ts';
 import type { CommandInput } from './command.ts';
 import type { FlagValues } from './flag-values.ts';
 import { openReport } from './open-report.ts';
-import { FORGET } from './options-keep.ts';
+import { FORGET, KEEP } from './options-keep.ts';
 import type { Output } from './output.ts';
 import { present, readOptionsOf } from './store-flags.ts';
 
@@ -61,6 +61,22 @@ export function rulesOf(flags: FlagValues): RetentionRules {
   };
 }
 
+/**
+ * Snapshots that are named, or rules. Rules of the configuration are for runs that name none.
+ * @throws {LbsError} usage
+ */
+function whatToForget(flags: FlagValues): Pick<ForgetOptions, 'snapshots' | 'rules'> {
+  const snapshots = flags.operands.map((_, at) => flags.operandText(at, 'SNAPSHOT') ?? '');
+  const hint = `give rules, as in --keep-daily=14, or name the snapshots to forget; usage: lbs forget ${FORGET.usage[0] ?? ''}`;
+  if (snapshots.length > 0) {
+    if (!KEEP.options.some(({ name }) => flags.isGiven(name))) return { snapshots };
+    throw new LbsError('usage', 'both rules and snapshots were given', { hint });
+  }
+  const rules = rulesOf(flags);
+  if (!isEmptyRules(rules)) return { rules };
+  throw new LbsError('usage', 'nothing to keep was given', { hint });
+}
+
 export function writeDecisions(summary: ForgetSummary, out: Output): void {
   const { decisions, dryRun, kept, forgotten } = summary;
   const width = Math.max(0, ...decisions.map(({ name }) => showText(name).length));
@@ -89,21 +105,12 @@ export async function runForget(input: CommandInput): Promise<number> {
   const report = openReport('forget', flags, outputs);
   try {
     const reading = readOptionsOf(input, 'lbs forget --store=/mnt/backup --keep-daily=14');
-    const rules = rulesOf(flags);
-    const snapshots = flags.operands.map((_, at) => flags.operandText(at, 'SNAPSHOT') ?? '');
-    const hasRules = !isEmptyRules(rules);
-    if (hasRules === snapshots.length > 0) {
-      const what = hasRules ? 'both rules and snapshots were given' : 'nothing to keep was given';
-      throw new LbsError('usage', what, {
-        hint: `give rules, as in --keep-daily=14, or name the snapshots to forget; usage: lbs forget ${FORGET.usage[0] ?? ''}`,
-      });
-    }
     const { forget } = await import('../maintain/forget.ts');
     const summary = await forget({
       ...reading,
-      snapshots,
+      ...whatToForget(flags),
       dryRun: flags.isOn('dry-run'),
-      ...(hasRules && { rules }),
+      report: report.report,
       ...present({ localdb: flags.text('localdb') }),
     });
     if (flags.isOn('json')) writeDecisionsJson(summary, outputs.out);

@@ -1,8 +1,9 @@
 /** `lbs hold`, `lbs release` and `lbs tag`: notes on snapshots. */
-import { hostname, userInfo } from 'node:os';
+import { hostname } from 'node:os';
 import { EXIT, LbsError } from '../errors.ts';
 import { type SnapshotNote, checkTag } from '../format/snapshot-name.ts';
 import { formatDate } from '../format/timestamp.ts';
+import { userName } from '../posix/accounts.ts';
 import { nowSeconds } from '../std/clock.ts';
 import { showText } from '../std/byte-path.ts';
 import type { CommandInput } from './command.ts';
@@ -47,9 +48,10 @@ const UNTAGGED: Change = {
   already: (note) => `${shown(note)} did not have the tag ${note.tag ?? ''}`,
 };
 
-/** For whoever looks into the file. */
+/** For whoever looks into the file. Not every user has a name. */
 function noteText(): string {
-  return `${userInfo().username} on ${hostname()}, ${formatDate(nowSeconds())}\n`;
+  const uid = process.geteuid?.() ?? 0;
+  return `${userName(uid) ?? uid} on ${hostname()}, ${formatDate(nowSeconds())}\n`;
 }
 
 /** Makes the change to the notes of the snapshots that `words` mean, with `tags` if it is about them. */
@@ -105,7 +107,7 @@ export function runRelease(input: CommandInput): Promise<number> {
   return run(input, RELEASED, wordsOf(input), [undefined]);
 }
 
-/** Tags are words of file names; those that are taken away may be any that there are. */
+/** The first operand is a snapshot, the others are tags. */
 export function runTag(input: CommandInput): Promise<number> {
   const [snapshot, ...tags] = wordsOf(input);
   const change = input.flags.isOn('remove') ? UNTAGGED : TAGGED;

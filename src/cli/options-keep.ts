@@ -45,7 +45,7 @@ const within = (period: string, help: string): OptionSpec => ({
   help,
 });
 
-const KEEP: OptionGroup = {
+export const KEEP: OptionGroup = {
   title: 'What to keep',
   options: [
     counted('last', 'the last N snapshots; "all" for N keeps every one'),
@@ -69,7 +69,7 @@ export const FORGET: CommandSpec = {
   usage: ['--store=STORE --keep-...=N [OPTION...]', '--store=STORE [OPTION...] SNAPSHOT...'],
   summary: 'Takes snapshots out of a store that no rule keeps.',
   details: [
-    'Rules add up, and hold for each scheme by itself. Whatever they say, the last complete snapshot of a scheme is kept, and what is held, cannot be read, or has a date that is not believed. Room is made by "lbs gc".',
+    'Rules add up, and hold for each scheme by itself; they may stand in the configuration. Whatever they say, the last complete snapshot of a scheme is kept, and what is held, cannot be read, or has a date that is not believed. Segments stay in the store.',
     SNAPSHOT_WORDS,
   ],
   groups: [

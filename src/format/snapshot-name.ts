@@ -16,6 +16,8 @@ const SEGMENT_LIST_FILE = /^snapshot-((?:[^/]+-)?\d{8}T\d{6})\.meta(\.[A-Za-z0-9
 const NOTE_FILE =
   /^snapshot-((?:[^/]+-)?\d{8}T\d{6})\.(?:(hold)|tag-([A-Za-z0-9_][A-Za-z0-9_.-]{0,63}))$/;
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/;
+/** With this in a tag, its file could be taken for one of a snapshot that there is not. */
+const MISLEADING = /\d{8}T\d{6}\./;
 const SNAPSHOT_FILE = /^snapshot-((?:[^/]+-)?\d{8}T\d{6})\.(lbs|cumulus|sha1sums|sha256sums)$/;
 
 /** Checks a scheme given by a person. @throws {LbsError} usage */
@@ -80,9 +82,9 @@ export function noteFile({ name, tag }: SnapshotNote): string {
 
 /** Checks a tag given by a person. @throws {LbsError} usage */
 export function checkTag(tag: string): string {
-  if (TAG.test(tag)) return tag;
+  if (TAG.test(tag) && !MISLEADING.test(tag)) return tag;
   throw new LbsError('usage', `${JSON.stringify(tag)} is not a usable tag`, {
-    hint: 'a tag becomes part of file names: use 1 to 64 letters, digits, "_", "-" or ".", beginning with one of the first three',
+    hint: 'a tag becomes part of file names: use 1 to 64 letters, digits, "_", "-" or ".", beginning with one of the first three, and no name of a snapshot before a "."',
   });
 }
 

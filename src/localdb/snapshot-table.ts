@@ -63,6 +63,14 @@ export class SnapshotTable {
     }
   }
 
+  /** Forgets the snapshots of all schemes that are not among `names`. @throws {LbsError} io, no-space */
+  retain(names: Iterable<string>): void {
+    const kept = new Set(names);
+    const known = this.#open.db.prepare<[], { name: string }>('select name from snapshots').all();
+    const gone = known.map(({ name }) => name).filter((name) => !kept.has(name));
+    if (gone.length > 0) this.remove(gone);
+  }
+
   /** One transaction: the snapshot and everything about it. */
   add(snapshot: NewSnapshot): void {
     const { db, file } = this.#open;

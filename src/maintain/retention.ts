@@ -7,8 +7,9 @@
  * Two rules stand above all others. A snapshot that is not complete never takes the place of a
  * complete one. And what a snapshot says of its own time never pushes out another one unless that
  * is plausible: a client that somebody else controls can put snapshots with any date into a store,
- * so that the good ones seem to be superfluous. So a date counts only if it is not in the future and
- * does not contradict the order in which the store got its files.
+ * so that the good ones seem to be superfluous. So a date counts only if it agrees with when the store
+ * got the file: not before that date, and not after a snapshot that claims to be newer. No other
+ * clock is asked: a date that was once in the future would be believed when its day has come.
  */
 
 export const PERIODS = ['hourly', 'daily', 'weekly', 'monthly', 'yearly'] as const;
@@ -40,7 +41,7 @@ export type Candidate = {
   readonly arrivedS: number;
   /** Nothing is missing in it: neither entries of the source nor segments in the store. */
   readonly isComplete: boolean;
-  /** Why it cannot be used at all; it is then left alone. */
+  /** Why it is not to be judged at all, as text; it is then left alone. */
   readonly problem: string | undefined;
   readonly isHeld: boolean;
   readonly tags: readonly string[];
@@ -63,14 +64,10 @@ export function isEmptyRules({ last, counts, within, tags }: RetentionRules): bo
   return numbers.every((number) => number === 0) && within.length === 0 && tags.length === 0;
 }
 
-/**
- * Decides on all snapshots of one scheme; `nowS` is the time of the store's own clock.
- * Decisions are oldest first.
- */
+/** Decides on all snapshots of one scheme. Decisions are oldest first. */
 export function decideRetention(
   candidates: readonly Candidate[],
   rules: RetentionRules,
-  nowS: number,
 ): Decision[] {
   const decisions = new Map(candidates.map(({ name }) => [name, new Set<string>()]));
   const keep = (snapshot: Candidate | undefined, reason: string) => {
@@ -78,7 +75,7 @@ export function decideRetention(
   };
   const inOrder = candidates.toSorted((a, b) => a.timeS - b.timeS || (a.name < b.name ? -1 : 1));
   const counted: Candidate[] = [];
-  const doubts = doubtsOf(inOrder, nowS);
+  const doubts = doubtsOf(inOrder);
   for (const snapshot of inOrder) {
     const doubt = snapshot.problem ?? doubts.get(snapshot.name);
     if (doubt !== undefined) keep(snapshot, doubt);
@@ -102,16 +99,17 @@ export function decideRetention(
 }
 
 /**
- * Why dates are not believed. A snapshot that claims to be older than another one, but came to the
- * store more than a day after it, may have been made up to take the place of a real one. A store
- * that was copied in one go has files that all came within a day, which contradicts nothing.
+ * Why dates are not believed. Nothing is made after it came to the store. And a snapshot that claims
+ * to be older than another one, but came to the store more than a day after it, may have been made
+ * up to take the place of a real one. A store that was copied in one go has files that all came
+ * within a day, which contradicts nothing.
  */
-function doubtsOf(inOrder: readonly Candidate[], nowS: number): Map<string, string> {
+function doubtsOf(inOrder: readonly Candidate[]): Map<string, string> {
   const doubts = new Map<string, string>();
   let earliestArrivalS = Number.POSITIVE_INFINITY;
   for (const { name, timeS, arrivedS } of inOrder.toReversed()) {
-    if (timeS > nowS + TOLERANCE_S) {
-      doubts.set(name, 'its date is in the future, and does not count');
+    if (timeS > arrivedS + TOLERANCE_S) {
+      doubts.set(name, 'its date is after its arrival, so it does not count');
       continue;
     }
     if (arrivedS > earliestArrivalS + TOLERANCE_S) {
@@ -123,17 +121,21 @@ function doubtsOf(inOrder: readonly Candidate[], nowS: number): Map<string, stri
 
 type Keep = (snapshot: Candidate | undefined, reason: string) => void;
 
+function reasonOf(rule: string, number: number | undefined): string {
+  return number === undefined ? `${rule}, but incomplete: not counted` : `${rule} ${number}`;
+}
+
 function keepCounted(newestFirst: readonly Candidate[], rules: RetentionRules, keep: Keep): void {
   keepOfEach(
     newestFirst,
     ({ name }) => name,
     rules.last,
-    (snapshot, number) => keep(snapshot, `last ${number}`),
+    (snapshot, number) => keep(snapshot, reasonOf('last', number)),
   );
   for (const period of PERIODS) {
     const key = (snapshot: Candidate) => periodKey(period, snapshot.timeS);
     keepOfEach(newestFirst, key, rules.counts[period] ?? 0, (snapshot, number) =>
-      keep(snapshot, `${period} ${number}`),
+      keep(snapshot, reasonOf(period, number)),
     );
   }
 }
@@ -153,14 +155,14 @@ function keepWithin(newestFirst: readonly Candidate[], rules: RetentionRules, ke
 }
 
 /**
- * The newest complete snapshot of each of the first `count` groups. Where a group has only
- * incomplete ones, the newest is kept as well, and the group does not count.
+ * The newest complete snapshot of each of the first `count` groups, with its number. Where a group
+ * has only incomplete ones, the newest is kept as well, without a number: it does not count.
  */
 function keepOfEach(
   newestFirst: readonly Candidate[],
   keyOf: (snapshot: Candidate) => string,
   count: number,
-  keep: (snapshot: Candidate, number: number) => void,
+  keep: (snapshot: Candidate, number: number | undefined) => void,
 ): void {
   const groups = new Map<string, Candidate[]>();
   for (const snapshot of newestFirst) {
@@ -174,7 +176,7 @@ function keepOfEach(
     if (number >= count) return;
     const complete = group.find(({ isComplete }) => isComplete);
     if (complete !== undefined) keep(complete, ++number);
-    else if (group[0] !== undefined) keep(group[0], number + 1);
+    else if (group[0] !== undefined) keep(group[0], undefined);
   }
 }
 
@@ -183,9 +185,11 @@ export function periodKey(period: Period, seconds: number): string {
   const date = new Date(seconds * 1000);
   const [year, month, day] = [date.getFullYear(), date.getMonth(), date.getDate()];
   switch (period) {
-    case 'hourly':
-      // In the hour that summer time repeats, UTC tells the two apart.
-      return `${Math.floor(seconds / 3600)}`;
+    case 'hourly': {
+      // Some zones are off by half an hour. The offset tells apart the hours that summer time repeats.
+      const offsetMinutes = -date.getTimezoneOffset();
+      return `${Math.floor((seconds + offsetMinutes * 60) / 3600)} ${offsetMinutes}`;
+    }
     case 'daily':
       return `${year}-${month}-${day}`;
     case 'weekly': {

@@ -10,6 +10,7 @@ import { LbsError } from '../errors.ts';
 import { type Descriptor, isSigned, parseDescriptor } from '../format/descriptor.ts';
 import { parseSnapshotFile, parseSnapshotName } from '../format/snapshot-name.ts';
 import { formatDate, formatTimestamp, parseMoment } from '../format/timestamp.ts';
+import { showText } from '../std/byte-path.ts';
 import type { Store, StoredFile } from '../stores/store.ts';
 import { verifySigned } from './signature.ts';
 
@@ -140,7 +141,7 @@ function missing(store: Store, word: string, snapshots: readonly SnapshotFile[])
 function several(word: string, names: readonly string[], what: string, hint: string): LbsError {
   const shown = names.slice(0, NAMES_SHOWN_MAX).join(', ');
   const more = names.length > NAMES_SHOWN_MAX ? ` and ${names.length - NAMES_SHOWN_MAX} more` : '';
-  const message = `"${word}" could mean several ${what}: ${shown}${more}`;
+  const message = `"${word}" could mean several ${what}: ${showText(shown)}${more}`;
   return new LbsError('snapshot-ambiguous', message, { hint });
 }
 

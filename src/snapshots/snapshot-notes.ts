@@ -41,7 +41,9 @@ export async function addNote(store: Store, note: SnapshotNote, text: string): P
   try {
     await putFile(store, noteFile(note), Buffer.from(text));
   } catch (error) {
-    if (error instanceof LbsError && error.code === 'store-exists') return false;
+    // A directory of that name, say, is no note.
+    const isThere = store.find(noteFile(note)) !== undefined;
+    if (isThere && error instanceof LbsError && error.code === 'store-exists') return false;
     throw error;
   }
   await store.settle();

@@ -31,8 +31,8 @@ function rules(changes: Partial<RetentionRules>): RetentionRules {
 }
 
 const NOW = at('2026-12-31T00:00');
-const kept = (candidates: readonly Candidate[], given: Partial<RetentionRules>, now = NOW) =>
-  decideRetention(candidates, rules(given), now)
+const kept = (candidates: readonly Candidate[], given: Partial<RetentionRules>) =>
+  decideRetention(candidates, rules(given))
     .filter(({ isKept }) => isKept)
     .map(({ name }) => name);
 
@@ -74,7 +74,7 @@ test('--keep-within counts back from the newest snapshot, not from today', (t) =
 
 test('each decision has its reasons', (t) => {
   const all = nightly('2026-11-01', 3);
-  t.deepEqual(decideRetention(all, rules({ last: 1, counts: { daily: 2 } }), NOW), [
+  t.deepEqual(decideRetention(all, rules({ last: 1, counts: { daily: 2 } })), [
     { name: '2026-11-01', isKept: false, reasons: ['no rule keeps it'] },
     { name: '2026-11-02', isKept: true, reasons: ['daily 2'] },
     {
@@ -132,6 +132,37 @@ test('a date in the future pushes nothing out', (t) => {
   t.deepEqual(kept(all, { last: 2 }), ['2026-11-02', '2026-11-03', '2036-01-01']);
 });
 
+test('dates that were in the future once push nothing out when their day has come', (t) => {
+  const good = nightly('2026-01-01', 300);
+  // All put there on the tenth day, for every day of the year; and the backups went on.
+  const forged = nightly('2026-01-01', 290).map((each) => ({
+    ...each,
+    name: `${each.name}-forged`,
+    timeS: each.timeS + 3600,
+    arrivedS: at('2026-01-10T18:00'),
+  }));
+  const given = { last: 10, counts: { daily: 14, monthly: 12 } };
+  const found = kept([...good, ...forged], given);
+  for (const name of kept(good, given)) t.true(found.includes(name), name);
+  // And they stand in the way of nothing: what is not needed goes.
+  const goodLeft = found.filter((name) => !name.endsWith('forged'));
+  t.true(goodLeft.length < 40, `${goodLeft.length}`);
+});
+
+test('a clock that was a year ahead for one night makes no other night superfluous', (t) => {
+  const wrong = snapshot('2027-11-01', { arrivedS: at('2026-11-01T12:01') });
+  // Snapshots sort behind the newest one there is, so all that follow are named after it.
+  const after = Array.from({ length: 360 }, (_, day) => ({
+    ...wrong,
+    name: `after-${day}`,
+    timeS: wrong.timeS + day + 1,
+    arrivedS: wrong.arrivedS + (day + 1) * 86400,
+  }));
+  const all = [...nightly('2026-10-01', 30), wrong, ...after];
+  const found = kept(all, { counts: { daily: 7 } });
+  t.is(found.filter((name) => name.startsWith('after-')).length, 360);
+});
+
 test('snapshots with forged dates that came later push nothing out', (t) => {
   const good = nightly('2026-01-01', 300);
   const wanted = kept(good, { counts: { monthly: 12, yearly: 5 } });
@@ -180,7 +211,7 @@ test('no rules and no dates make it forget the last complete snapshot, or anythi
           problem: undefined,
           tags: [],
         }));
-        const decisions = decideRetention(all, rules({ last, counts: { daily, yearly } }), 1e9);
+        const decisions = decideRetention(all, rules({ last, counts: { daily, yearly } }));
         t.is(decisions.length, all.length);
         const isKept = (name: string) => decisions.find((each) => each.name === name)?.isKept;
         for (const each of all) if (each.isHeld) t.true(isKept(each.name));
@@ -201,6 +232,33 @@ test('durations are read in the order y m w d h, and go back by the calendar', (
   const march = at('2026-03-31T12:00');
   t.is(before(march, { years: 0, months: 1, days: 0, hours: 0 }), at('2026-02-28T12:00'));
   t.is(before(march, { years: 1, months: 0, days: 1, hours: 2 }), at('2025-03-30T10:00'));
+});
+
+test('hours are those of the clock, also where the zone is off by half an hour', (t) => {
+  const zone = process.env['TZ'];
+  const hour = (moment: string) => periodKey('hourly', at(moment));
+  try {
+    process.env['TZ'] = 'Asia/Kolkata';
+    t.is(hour('2026-11-01T12:05'), hour('2026-11-01T12:55'));
+    t.not(hour('2026-11-01T12:55'), hour('2026-11-01T13:05'));
+    process.env['TZ'] = 'Europe/Berlin';
+    t.not(hour('2026-10-25T00:30Z'), hour('2026-10-25T01:30Z'), '2:30 comes twice');
+  } finally {
+    // Other tests of this process read dates in its zone.
+    if (zone === undefined) delete process.env['TZ'];
+    else process.env['TZ'] = zone;
+  }
+});
+
+test('an incomplete snapshot that stands for its period has no number', (t) => {
+  const all = [
+    snapshot('2026-11-01'),
+    snapshot('2026-11-02', { isComplete: false }),
+    snapshot('2026-11-03'),
+  ];
+  const [first, second] = decideRetention(all, rules({ counts: { daily: 2 } }));
+  t.deepEqual(first?.reasons, ['daily 2']);
+  t.deepEqual(second?.reasons, ['daily, but incomplete: not counted']);
 });
 
 test('weeks are those of ISO 8601', (t) => {

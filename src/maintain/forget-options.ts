@@ -1,0 +1,23 @@
+/** What `forget` is asked, and what it answers: the library's and the CLI's contract. */
+import type { ReadOptions } from '../restore/restore-options.ts';
+import type { Decision, RetentionRules } from './retention.ts';
+
+export type ForgetOptions = ReadOptions & {
+  /** Names, prefixes, `latest~3`: these are forgotten, and rules are not asked. */
+  readonly snapshots?: readonly string[];
+  readonly rules?: RetentionRules;
+  /** Directory of the local database; default: the store. */
+  readonly localdb?: string;
+  /** Decide, and change nothing. */
+  readonly dryRun?: boolean;
+};
+
+export type ForgetDecision = Decision & { readonly scheme: string | undefined };
+
+export type ForgetSummary = {
+  readonly dryRun: boolean;
+  /** By scheme, oldest first; of named snapshots only these. */
+  readonly decisions: readonly ForgetDecision[];
+  readonly kept: number;
+  readonly forgotten: number;
+};
