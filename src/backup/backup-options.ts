@@ -37,6 +37,10 @@ export type BackupOptions = {
   readonly excludeCaches?: boolean;
   /** Size a segment should have after the filter, in bytes. */
   readonly segmentSizeBytes?: number;
+  /** Recorded in the descriptor: more than 0, 1 being usual. */
+  readonly intent?: number;
+  /** Tags of the new snapshot. */
+  readonly tags?: readonly string[];
   /** Report what would be done; change neither store nor local state. */
   readonly dryRun?: boolean;
   readonly report?: Report;
@@ -47,6 +51,8 @@ export type BackupSummary = {
   /** Name of the new snapshot; undefined for a dry run. */
   readonly snapshot: string | undefined;
   readonly dryRun: boolean;
+  /** Tags that the snapshot got. */
+  readonly tags: readonly string[];
   readonly entries: number;
   readonly directories: number;
   readonly files: number;

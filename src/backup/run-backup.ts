@@ -15,8 +15,8 @@
  */
 import { hash } from 'node:crypto';
 import { hostname } from 'node:os';
-import { formatObjectName } from '../format/reference.ts';
-import { checkScheme, parseSnapshotFile } from '../format/snapshot-name.ts';
+import { parseIntent } from '../format/descriptor.ts';
+import { checkScheme, checkTag, parseSnapshotFile } from '../format/snapshot-name.ts';
 import { LbsError } from '../errors.ts';
 import { BlockIndex, type SegmentRow } from '../localdb/block-index.ts';
 import { checkUnlocked, lockLocaldb } from '../localdb/lock.ts';
@@ -28,7 +28,7 @@ import { StatCacheWriter } from '../localdb/stat-cache-writer.ts';
 import { MetadataLogWriter } from '../metadata/metadata-log-writer.ts';
 import { type Report, silentReport } from '../report.ts';
 import { type Filter, chooseFilter } from '../segments/filter.ts';
-import { type AddedObject, SegmentWriter } from '../segments/segment-writer.ts';
+import { SegmentWriter } from '../segments/segment-writer.ts';
 import { condemnedSegments } from '../snapshots/collection-lists.ts';
 import { publishSnapshot } from '../snapshots/publish-snapshot.ts';
 import { type NamedPaths, resolveNamedPaths } from '../sources/filesystem/named-paths.ts';
@@ -43,6 +43,7 @@ import { openStore } from '../stores/open-store.ts';
 import { VERSION } from '../version.ts';
 import type { BackupOptions, BackupSummary } from './backup-options.ts';
 import { Breather } from './breather.ts';
+import { DryRunSegments, type SegmentSink } from './dry-run-segments.ts';
 import { LostSegments } from './lost-segments.ts';
 import { metadataReuse } from './metadata-reuse.ts';
 import { SegmentUse } from './segment-use.ts';
@@ -50,6 +51,7 @@ import { checkSigning, signerFor } from './sign-descriptor.ts';
 import { SideThread } from './side-thread.ts';
 import { BlockStore } from './store-block.ts';
 import { EntryStore } from './store-entry.ts';
+import { tagSnapshot } from './tag-snapshot.ts';
 import { RecordedAccounts } from './unchanged.ts';
 
 /**
@@ -100,6 +102,12 @@ export async function backup(options: BackupOptions): Promise<BackupSummary> {
 
 function makePlan(options: BackupOptions): Plan {
   if (options.scheme !== undefined) checkScheme(options.scheme);
+  for (const tag of options.tags ?? []) checkTag(tag);
+  if (options.intent !== undefined && parseIntent(String(options.intent)) === undefined) {
+    throw new LbsError('usage', `an intent of ${options.intent} is not possible`, {
+      hint: 'choose a number above 0',
+    });
+  }
   const filter = chooseFilter(options.filter, options.filterExtension);
   const segmentSizeBytes = options.segmentSizeBytes ?? SEGMENT_SIZE_BYTES;
   if (segmentSizeBytes < SEGMENT_SIZE_BYTES_MIN || segmentSizeBytes > SEGMENT_SIZE_BYTES_MAX) {
@@ -221,7 +229,9 @@ class Run {
       this.#afterwards('progress is shown without totals', () =>
         this.#remember(published?.name, entries, use),
       );
-      return this.#summary(entries, blocks, published);
+      const { tags = [] } = options;
+      const given = published ? await tagSnapshot(store, published.name, tags, note) : [];
+      return this.#summary(entries, blocks, { ...published, tags: given });
     } catch (error) {
       // What was read before an interruption is kept for the next run; after a failure of
       // store or filter there is nothing to be gained.
@@ -294,6 +304,7 @@ class Run {
         stored: this.#stored.bytes,
         warnings: counts.warnings,
       },
+      intent: options.intent,
       segments: names,
     };
     const files = {
@@ -352,44 +363,18 @@ class Run {
   #summary(
     entries: EntryStore,
     blocks: BlockStore,
-    published: { name: string; storedBytes: number } | undefined,
+    published: { name?: string; storedBytes?: number; tags: readonly string[] },
   ): Omit<BackupSummary, 'durationS'> {
     const { dataBytes, metadataBytes } = blocks.counts;
     return {
-      snapshot: published?.name,
+      snapshot: published.name,
       dryRun: this.#plan.dryRun,
+      tags: published.tags,
       ...entries.counts,
       dataBytesAdded: dataBytes,
       bytesAdded: dataBytes + metadataBytes,
-      bytesStored: this.#stored.bytes + (published?.storedBytes ?? 0),
+      bytesStored: this.#stored.bytes + (published.storedBytes ?? 0),
       segmentsStored: this.#stored.segments,
     };
-  }
-}
-
-/** What the run needs of a segment writer. */
-type SegmentSink = Pick<SegmentWriter, 'add' | 'room' | 'close' | 'abandon'>;
-
-const NO_SEGMENT = '00000000-0000-0000-0000-000000000000';
-
-/** Segments of a dry run: every object gets a place, and nothing is stored. */
-class DryRunSegments implements SegmentSink {
-  #objects = 0;
-
-  add(): AddedObject {
-    const object = this.#objects++;
-    return { segment: NO_SEGMENT, object, name: formatObjectName(NO_SEGMENT, object) };
-  }
-
-  room(): undefined {
-    return undefined;
-  }
-
-  close(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  abandon(): Promise<void> {
-    return Promise.resolve();
   }
 }

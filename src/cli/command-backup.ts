@@ -2,6 +2,8 @@
 import { lstatSync } from 'node:fs';
 import type { BackupOptions } from '../backup/backup-options.ts';
 import { EXIT, LbsError } from '../errors.ts';
+import { parseIntent } from '../format/descriptor.ts';
+import { checkTag } from '../format/snapshot-name.ts';
 import { type BytePath, showPath } from '../std/byte-path.ts';
 import { parseSize } from '../std/human-size.ts';
 import type { CommandInput } from './command.ts';
@@ -54,6 +56,17 @@ function segmentSizeOf(flags: FlagValues): number | undefined {
   });
 }
 
+/** @throws {LbsError} usage */
+function intentOf(flags: FlagValues): number | undefined {
+  const text = flags.text('intent');
+  if (text === undefined) return undefined;
+  const intent = parseIntent(text);
+  if (intent !== undefined) return intent;
+  throw new LbsError('usage', `--intent=${JSON.stringify(text)} is not a number above 0`, {
+    hint: 'write something like 1 for a daily and 7 for a weekly snapshot',
+  });
+}
+
 /** How to sign: what the command line says wins over the configuration. @throws {LbsError} usage */
 function signingOf(flags: FlagValues): { signatureFilter?: string; signKey?: string } {
   const signatureFilter = flags.text('signature-filter');
@@ -77,6 +90,7 @@ function backupOptionsOf(flags: FlagValues): BackupOptions {
     paths: pathsOf(flags),
     ...rulesOf(flags),
     excludeIfPresent: markerNamesOf(flags),
+    tags: flags.texts('tag').map(checkTag),
     ...signingOf(flags),
     ...present({
       localdb: flags.text('localdb'),
@@ -90,6 +104,7 @@ function backupOptionsOf(flags: FlagValues): BackupOptions {
       oneFileSystem: flags.switch('one-file-system'),
       excludeCaches: flags.switch('exclude-caches'),
       segmentSizeBytes: segmentSizeOf(flags),
+      intent: intentOf(flags),
       dryRun: flags.switch('dry-run'),
     }),
   };

@@ -68,6 +68,7 @@ export function snapshotJson(info: SnapshotInfo): string {
     signed: info.signed,
     held: info.isHeld,
     tags: info.tags,
+    intent: info.intent ?? null,
     segments: info.segments,
     stored_bytes: info.storedBytes,
     summary: counts && {

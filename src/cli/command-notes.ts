@@ -1,10 +1,6 @@
 /** `lbs hold`, `lbs release` and `lbs tag`: notes on snapshots. */
-import { hostname } from 'node:os';
 import { EXIT, LbsError } from '../errors.ts';
 import { type SnapshotNote, checkTag } from '../format/snapshot-name.ts';
-import { formatDate } from '../format/timestamp.ts';
-import { userName } from '../posix/accounts.ts';
-import { nowSeconds } from '../std/clock.ts';
 import { showText } from '../std/byte-path.ts';
 import type { CommandInput } from './command.ts';
 import { openReport } from './open-report.ts';
@@ -48,12 +44,6 @@ const UNTAGGED: Change = {
   already: (note) => `${shown(note)} did not have the tag ${note.tag ?? ''}`,
 };
 
-/** For whoever looks into the file. Not every user has a name. */
-function noteText(): string {
-  const uid = process.geteuid?.() ?? 0;
-  return `${userName(uid) ?? uid} on ${hostname()}, ${formatDate(nowSeconds())}\n`;
-}
-
 /** Makes the change to the notes of the snapshots that `words` mean, with `tags` if it is about them. */
 async function run(
   input: CommandInput,
@@ -72,7 +62,7 @@ async function run(
     }
     const { openStore } = await import('../stores/open-store.ts');
     const { listSnapshots, resolveAmong } = await import('../snapshots/open-snapshot.ts');
-    const { addNote, removeNote } = await import('../snapshots/snapshot-notes.ts');
+    const { addNote, noteText, removeNote } = await import('../snapshots/snapshot-notes.ts');
     const store = openStore(reading.store);
     const all = listSnapshots(store);
     // All words are understood before anything is changed.

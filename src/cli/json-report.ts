@@ -131,6 +131,7 @@ export class JsonReport implements CommandReport {
       backup_end: new Date(endMs).toISOString(),
       snapshot_id: summary.snapshot,
       dry_run: summary.dryRun,
+      tags: summary.tags,
       entries: summary.entries,
       directories: summary.directories,
       bytes_read: summary.bytesRead,

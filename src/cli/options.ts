@@ -91,6 +91,17 @@ export const BACKUP: CommandSpec = {
       ],
     },
     {
+      title: 'What is noted of it',
+      options: [
+        { name: 'tag', value: 'TAG', repeatable: true, help: 'give the snapshot this tag' },
+        {
+          name: 'intent',
+          value: 'N',
+          help: 'record how important it is, 1 being usual, as the old programs did',
+        },
+      ],
+    },
+    {
       title: 'Signing',
       options: [
         {

@@ -3,7 +3,8 @@
  *
  * Keys of the family, in order: Format Producer Date Scheme Root Checksums ... Segments. We add,
  * before Segments: `Checksums_sha256` (of the .sha256sums file, so that a signature covers every
- * byte of the snapshot with SHA-256), `Host`, `Top`, `Paths`, `Entries`, `Files`, `Bytes`, `Stored`, `Warnings`.
+ * byte of the snapshot with SHA-256), `Host`, `Top`, `Paths`, `Entries`, `Files`, `Bytes`, `Stored`, `Warnings`
+ * and, where it was asked for, `Intent`.
  * Format: lbs-format(5), "DESCRIPTOR".
  */
 import { LbsError } from '../errors.ts';
@@ -49,6 +50,8 @@ export type Descriptor = {
   /** The paths that were named, below the top; `.` is the top itself. */
   readonly paths: readonly Buffer[] | undefined;
   readonly counts: SnapshotCounts | undefined;
+  /** How important its maker thought it, 1 being usual; old programs let it steer what is kept. */
+  readonly intent: number | undefined;
   /** Names of the segments this snapshot needs. */
   readonly segments: readonly string[];
   /** Every key as read, those that we do not know included. */
@@ -66,6 +69,8 @@ export type NewDescriptor = {
   readonly top: Buffer;
   readonly paths: readonly Buffer[];
   readonly counts: SnapshotCounts;
+  /** More than 0; not written where there is none. */
+  readonly intent?: number | undefined;
   readonly segments: readonly string[];
 };
 
@@ -76,7 +81,7 @@ const NEWEST_KNOWN = [0, 11];
 
 /** Text of a new descriptor. */
 export function formatDescriptor(descriptor: NewDescriptor): string {
-  const { counts, scheme } = descriptor;
+  const { counts, scheme, intent } = descriptor;
   const lines = [
     'Format: LBS Snapshot v0.6',
     `Producer: ${descriptor.producer}`,
@@ -93,6 +98,7 @@ export function formatDescriptor(descriptor: NewDescriptor): string {
     `Bytes: ${counts.bytes}`,
     `Stored: ${counts.stored}`,
     `Warnings: ${counts.warnings}`,
+    ...(intent === undefined ? [] : [`Intent: ${intent}`]),
     'Segments:',
     ...descriptor.segments.toSorted().map((segment) => `    ${segment}`),
   ];
@@ -117,6 +123,19 @@ function countsOf(fields: ReadonlyMap<string, string>): SnapshotCounts | undefin
   const bytes = read('Bytes');
   if (entries === undefined || files === undefined || bytes === undefined) return undefined;
   return { entries, files, bytes, stored: read('Stored') ?? 0, warnings: read('Warnings') ?? 0 };
+}
+
+/** LBS 0.6 to Cumulus 0.10 wrote `Backup-Intent`. */
+function intentOf(fields: ReadonlyMap<string, string>): number | undefined {
+  const text = fields.get('Intent') ?? fields.get('Backup-Intent');
+  return text === undefined ? undefined : parseIntent(text);
+}
+
+/** A number above 0, as digits with or without a fraction; undefined for anything else. */
+export function parseIntent(text: string): number | undefined {
+  // Not longer, so that the runtime writes it as it was read.
+  const intent = /^\d{1,9}(?:\.\d{1,6})?$/.test(text) ? Number(text) : 0;
+  return intent > 0 ? intent : undefined;
 }
 
 /** Only an absolute path says anything. */
@@ -196,6 +215,7 @@ export function parseDescriptor(text: string): Descriptor {
     top: topOf(fields.get('Top')),
     paths: pathsOf(fields.get('Paths')),
     counts: countsOf(fields),
+    intent: intentOf(fields),
     segments: [...needed].sort(),
     fields,
   };

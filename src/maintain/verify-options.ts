@@ -39,6 +39,8 @@ export type SnapshotInfo = {
   readonly format: string;
   readonly signed: boolean;
   readonly counts: SnapshotCounts | undefined;
+  /** Importance, 1 being usual, where it is recorded. */
+  readonly intent: number | undefined;
   readonly segments: number;
   /** Size of the segments it needs, as stored. */
   readonly storedBytes: number;

@@ -3,8 +3,12 @@
  * file beside the descriptor, whose presence is what counts, so nothing in the store is ever changed
  * and a person sees it in a plain listing. Format: lbs-format(5), "NOTES".
  */
+import { hostname } from 'node:os';
 import { LbsError } from '../errors.ts';
 import { type SnapshotNote, noteFile, parseNoteFile } from '../format/snapshot-name.ts';
+import { formatDate } from '../format/timestamp.ts';
+import { userName } from '../posix/accounts.ts';
+import { nowSeconds } from '../std/clock.ts';
 import type { Store, StoredFile } from '../stores/store.ts';
 import { putFile } from './put-file.ts';
 
@@ -31,6 +35,12 @@ export class NotesOfStore {
   of(name: string): SnapshotNotes {
     return this.#notes.get(name) ?? NONE;
   }
+}
+
+/** Who makes a note, and when: for people who look into the file. Not every user has a name. */
+export function noteText(): string {
+  const uid = process.geteuid?.() ?? 0;
+  return `${userName(uid) ?? uid} on ${hostname()}, ${formatDate(nowSeconds())}\n`;
 }
 
 /**

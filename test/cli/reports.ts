@@ -19,6 +19,7 @@ const SUMMARY: BackupSummary = {
   filesNew: 1,
   filesChanged: 2,
   filesUnchanged: 1234,
+  tags: [],
   bytes: 4096,
   bytesRead: 2048,
   bytesAdded: 3000,

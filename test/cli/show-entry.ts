@@ -37,6 +37,7 @@ test('the table of snapshots is aligned and counts them', (t) => {
     storedBytes: 1024 * 1024,
     isHeld: false,
     tags: [],
+    intent: undefined,
     error: undefined,
     errorCode: undefined,
   };

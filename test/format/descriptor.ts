@@ -60,6 +60,21 @@ test('a new descriptor has exactly these bytes', (t) => {
   t.is(plain, GOLDEN.replace('Scheme: demo\n', ''));
 });
 
+test('an intent has a key of its own where there is one, and is read back', (t) => {
+  for (const intent of [1, 7, 0.5, 0.000001, 999999999]) {
+    const text = formatDescriptor({ ...NEW, intent });
+    t.is(withoutDate(text), GOLDEN.replace('Segments:', `Intent: ${intent}\nSegments:`));
+    t.is(parseDescriptor(text).intent, intent);
+  }
+  t.is(parseDescriptor(GOLDEN).intent, undefined);
+  const old = GOLDEN.replace('Segments:', 'Backup-Intent: 7\nSegments:');
+  t.is(parseDescriptor(old).intent, 7);
+  for (const bad of ['0', '-1', 'x', '', '1e3', '1'.repeat(10), 'NaN']) {
+    const text = GOLDEN.replace('Segments:', `Intent: ${bad}\nSegments:`);
+    t.is(parseDescriptor(text).intent, undefined, bad);
+  }
+});
+
 test('keys that the first programs do not know have letters, digits and "_" only', (t) => {
   for (const line of formatDescriptor(NEW).split('\n')) t.regex(line, /^(?:\w+:.*|    .+|)$/);
 });

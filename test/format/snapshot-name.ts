@@ -2,9 +2,12 @@ import test from 'ava';
 import { LbsError } from '../../src/errors.ts';
 import {
   checkScheme,
+  checkTag,
   formatSnapshotName,
   isSegmentName,
   isStoreFile,
+  noteFile,
+  parseNoteFile,
   parseSegmentFile,
   parseSegmentListFile,
   parseSnapshotFile,
@@ -24,6 +27,27 @@ test('a scheme that could reach out of the store or be misread is refused', (t) 
   const bad = ['', '-a', '-', '.', '..', '../x', 'a/b', '/a', 'a b', 'a\n', 'a\0', 'ä', 'a.b', 'a*', 'x'.repeat(65), TIME]; // prettier-ignore
   for (const scheme of bad) {
     t.throws(() => checkScheme(scheme), { instanceOf: LbsError, code: 'usage' }, JSON.stringify(scheme)); // prettier-ignore
+  }
+});
+
+test('the file of a tag that is usable is that of a note and nothing else', (t) => {
+  for (const name of [TIME, `a-${TIME}`, `a.b-${TIME}`, `${TIME}-${TIME}`]) {
+    for (const tag of ['a', '_', '0', 'v1.2', 'a.hold', 'a.lbs', TIME, `a-${TIME}`, 'x'.repeat(64)]) {
+      t.is(checkTag(tag), tag);
+      const file = noteFile({ name, tag });
+      t.deepEqual(parseNoteFile(file), { name, tag });
+      t.is(parseSnapshotFile(file), undefined, file);
+      t.is(parseSegmentListFile(file), undefined, file);
+      t.true(isStoreFile(file));
+    }
+    t.deepEqual(parseNoteFile(noteFile({ name, tag: undefined })), { name, tag: undefined });
+  }
+}); // prettier-ignore
+
+test('a tag that could reach out of the store or be misread is refused', (t) => {
+  const bad = ['', '-a', '.a', 'a/b', '../x', 'a b', 'ä', 'a\nb', 'a\n', 'a\0', '*', 'x'.repeat(65), `a-${TIME}.lbs`, `${TIME}.hold`, `a-${TIME}.sha1sums`, `${TIME}.meta`]; // prettier-ignore
+  for (const tag of bad) {
+    t.throws(() => checkTag(tag), { instanceOf: LbsError, code: 'usage' }, JSON.stringify(tag)); // prettier-ignore
   }
 });
 
