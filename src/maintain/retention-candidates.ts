@@ -64,7 +64,8 @@ export class RetentionCandidates {
         arrivedS: snapshot.file.arrivedS,
         ...this.#notes.of(snapshot.name),
         isComplete,
-        problem: original === snapshot.name ? problem : `left alone: a copy of ${original}`,
+        problem:
+          original === snapshot.name ? problem : (problem ?? `left alone: a copy of ${original}`),
       };
     });
   }

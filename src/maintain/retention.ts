@@ -75,7 +75,7 @@ export function decideRetention(
   };
   const inOrder = candidates.toSorted((a, b) => a.timeS - b.timeS || (a.name < b.name ? -1 : 1));
   const counted: Candidate[] = [];
-  const doubts = doubtsOf(inOrder);
+  const doubts = doubtsOf(inOrder.filter(({ problem }) => problem === undefined));
   for (const snapshot of inOrder) {
     const doubt = snapshot.problem ?? doubts.get(snapshot.name);
     if (doubt !== undefined) keep(snapshot, doubt);
