@@ -15,6 +15,7 @@ import type { DumpOptions, DumpSummary } from './maintain/dump.ts';
 import type { ListEntriesOptions } from './maintain/list-entries.ts';
 import type { RawStanza } from './maintain/raw-stanza.ts';
 import type { SnapshotOptions } from './maintain/snapshot-metadata.ts';
+import type { ForgetOptions, ForgetSummary } from './maintain/forget-options.ts';
 import type { SnapshotInfo, VerifyOptions, VerifySummary } from './maintain/verify-options.ts';
 import type { ReadOptions, RestoreOptions, RestoreSummary } from './restore/restore-options.ts';
 import type { BytePath } from './std/byte-path.ts';
@@ -32,6 +33,13 @@ export type { Version } from './inspect/version-table.ts';
 export type { CatOptions } from './maintain/cat.ts';
 export type { ArchiveFormat, DumpOptions, DumpSummary } from './maintain/dump.ts';
 export type { RawStanza } from './maintain/raw-stanza.ts';
+export type { ForgetDecision, ForgetOptions, ForgetSummary } from './maintain/forget-options.ts';
+export type {
+  Decision,
+  Duration,
+  Period as RetentionPeriod,
+  RetentionRules,
+} from './maintain/retention.ts';
 export type {
   SnapshotInfo,
   VerifyDepth,
@@ -85,6 +93,15 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
 export async function list(options: ReadOptions): Promise<SnapshotInfo[]> {
   const run = await import('./maintain/list-snapshots.ts');
   return await run.list(options);
+}
+
+/**
+ * Takes snapshots out of a store that no rule keeps, or that are named; with `dryRun` it only
+ * decides. Each decision comes with its reasons. Segments stay. @throws {LbsError}
+ */
+export async function forget(options: ForgetOptions): Promise<ForgetSummary> {
+  const run = await import('./maintain/forget.ts');
+  return await run.forget(options);
 }
 
 /** The entries of a snapshot in path order, one at a time. @throws {LbsError} */

@@ -44,6 +44,44 @@ test('backup, list, ls, verify and restore work together and report events', asy
   t.deepEqual(readFileSync(restored(at.target, one)), readFileSync(one));
 });
 
+test('forget decides by rules or names, and refuses what would keep nothing', async (t) => {
+  const at = places(t);
+  makeSmallTree(at.tree);
+  const made: (string | undefined)[] = [];
+  for (let n = 0; n < 4; n++) {
+    const { snapshot } = await lbs.backup({
+      store: at.store,
+      localdb: at.localdb,
+      paths: [lbs.bytePath(at.tree)],
+      tags: n === 0 ? ['first'] : [],
+      intent: 7,
+    });
+    made.push(snapshot);
+  }
+  const { store, localdb } = at;
+  const rules: Partial<lbs.RetentionRules> = { last: 1, tags: ['first'] };
+  const planned = await lbs.forget({ store, localdb, rules, dryRun: true });
+  t.deepEqual([planned.kept, planned.forgotten, planned.dryRun], [2, 2, true]);
+  t.deepEqual(
+    planned.decisions.map(({ name, isKept }) => [name, isKept]),
+    made.map((name, n) => [name, n === 0 || n === 3]),
+  );
+  t.deepEqual(planned.decisions[0]?.reasons, ['tag first']);
+  for (const bad of [{}, { last: 0 }, { last: -1 }, { counts: { daily: 1.5 } }, { last: NaN }]) {
+    await t.throwsAsync(lbs.forget({ store, localdb, rules: bad }), { code: 'usage' });
+  }
+  await t.throwsAsync(lbs.forget({ store, rules, snapshots: ['latest'] }), { code: 'usage' });
+  const snapshots = await lbs.list({ store });
+  t.deepEqual([snapshots.length, snapshots[0]?.intent, snapshots[0]?.tags], [4, 7, ['first']]);
+  await lbs.forget({ store, localdb, snapshots: ['latest~1'] });
+  await lbs.forget({ store, localdb, rules });
+  const left = await lbs.list({ store });
+  t.deepEqual(
+    left.map(({ name }) => name),
+    [made[0] ?? '', made[3] ?? ''],
+  );
+});
+
 test('a program that Node was given as text can use the threads of this one', async (t) => {
   const at = places(t);
   for (let n = 0; n < 2100; n++) writeFileSync(join(at.tree, `${n}`), pseudoRandom(`${n}`, 500));

@@ -7,7 +7,6 @@ import {
   PERIODS,
   type Period,
   type RetentionRules,
-  isEmptyRules,
   parseDuration,
 } from '../maintain/retention.ts';
 import { showText } from '../std/byte-path.ts';
@@ -15,7 +14,7 @@ import { humanCount } from '../std/human-size.ts';
 import type { CommandInput } from './command.ts';
 import type { FlagValues } from './flag-values.ts';
 import { openReport } from './open-report.ts';
-import { FORGET, KEEP } from './options-keep.ts';
+import { KEEP } from './options-keep.ts';
 import type { Output } from './output.ts';
 import { present, readOptionsOf } from './store-flags.ts';
 
@@ -67,14 +66,8 @@ export function rulesOf(flags: FlagValues): RetentionRules {
  */
 function whatToForget(flags: FlagValues): Pick<ForgetOptions, 'snapshots' | 'rules'> {
   const snapshots = flags.operands.map((_, at) => flags.operandText(at, 'SNAPSHOT') ?? '');
-  const hint = `give rules, as in --keep-daily=14, or name the snapshots to forget; usage: lbs forget ${FORGET.usage[0] ?? ''}`;
-  if (snapshots.length > 0) {
-    if (!KEEP.options.some(({ name }) => flags.isGiven(name))) return { snapshots };
-    throw new LbsError('usage', 'both rules and snapshots were given', { hint });
-  }
-  const rules = rulesOf(flags);
-  if (!isEmptyRules(rules)) return { rules };
-  throw new LbsError('usage', 'nothing to keep was given', { hint });
+  const hasRules = KEEP.options.some(({ name }) => flags.isGiven(name));
+  return snapshots.length > 0 && !hasRules ? { snapshots } : { snapshots, rules: rulesOf(flags) };
 }
 
 export function writeDecisions(summary: ForgetSummary, out: Output): void {

@@ -1,6 +1,6 @@
 /** `lbs prune`: forget, clean and gc, with the options and the words of each. */
 import { EXIT, LbsError } from '../errors.ts';
-import { isEmptyRules } from '../maintain/retention.ts';
+import { wholeRules } from '../maintain/retention.ts';
 import { cleaningSaid, minUsedOf } from './command-clean.ts';
 import { rulesOf, writeDecisions, writeDecisionsJson } from './command-forget.ts';
 import { collectionSaid, graceOf } from './command-gc.ts';
@@ -16,17 +16,12 @@ export async function runPrune(input: CommandInput): Promise<number> {
   try {
     const reading = readOptionsOf(input, 'lbs prune --store=/mnt/backup --keep-daily=14');
     refuseOperands(flags, 0, 'prune --store=STORE --keep-...=N');
-    const rules = rulesOf(flags);
-    if (isEmptyRules(rules)) {
-      throw new LbsError('usage', 'nothing to keep was given', {
-        hint: 'for example: lbs prune --store=/mnt/backup --keep-daily=14 --keep-monthly=12',
-      });
-    }
+    const rules = wholeRules(rulesOf(flags));
     const common = { ...reading, dryRun: flags.isOn('dry-run') };
     const local = present({ localdb: flags.text('localdb') });
     const [minUsed, graceS] = [minUsedOf(flags), graceOf(flags)];
     const { forget } = await import('../maintain/forget.ts');
-    const forgotten = await forget({ ...common, ...local, rules });
+    const forgotten = await forget({ ...common, ...local, rules, report: report.report });
     if (flags.isOn('json')) writeDecisionsJson(forgotten, out);
     else if (!flags.isOn('quiet') || common.dryRun) writeDecisions(forgotten, out);
     // In a dry run they are still there.

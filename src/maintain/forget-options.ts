@@ -3,9 +3,10 @@ import type { ReadOptions } from '../restore/restore-options.ts';
 import type { Decision, RetentionRules } from './retention.ts';
 
 export type ForgetOptions = ReadOptions & {
-  /** Names, prefixes, `latest~3`: these are forgotten, and rules are not asked. */
+  /** Names, prefixes, `latest~3`: these are forgotten. Either this or `rules`. */
   readonly snapshots?: readonly string[];
-  readonly rules?: RetentionRules;
+  /** What stays; what is left out keeps nothing, but they may not all keep nothing. */
+  readonly rules?: Partial<RetentionRules>;
   /** Directory of the local database; default: the store. */
   readonly localdb?: string;
   /** Decide, and change nothing. */

@@ -21,7 +21,7 @@ import type { Store, StoredFile } from '../stores/store.ts';
 import type { ForgetDecision, ForgetOptions, ForgetSummary } from './forget-options.ts';
 import { SnapshotRemover } from './remove-snapshots.ts';
 import { RetentionCandidates } from './retention-candidates.ts';
-import { decideRetention } from './retention.ts';
+import { decideRetention, wholeRules } from './retention.ts';
 
 /** What this machine remembers of the store, locked against backups. */
 type Local = { readonly snapshots: SnapshotTable; close(): void };
@@ -32,6 +32,7 @@ type Local = { readonly snapshots: SnapshotTable; close(): void };
  * store-unwritable, io, signature-key, interrupted
  */
 export async function forget(options: ForgetOptions): Promise<ForgetSummary> {
+  checkOptions(options);
   const store = openStore(options.store);
   const dryRun = options.dryRun ?? false;
   if (!dryRun) store.checkWritable();
@@ -51,6 +52,16 @@ export async function forget(options: ForgetOptions): Promise<ForgetSummary> {
     return { dryRun, decisions, kept, forgotten: forgotten.length };
   } finally {
     local?.close();
+  }
+}
+
+/** Before anything is opened. @throws {LbsError} usage */
+function checkOptions({ snapshots = [], rules }: ForgetOptions): void {
+  if (snapshots.length === 0) wholeRules(rules ?? {});
+  else if (rules !== undefined) {
+    throw new LbsError('usage', 'both rules and snapshots were given', {
+      hint: 'give rules, as in --keep-daily=14, or name the snapshots to forget',
+    });
   }
 }
 
@@ -85,10 +96,10 @@ async function decide(
   { files, all }: Listing,
   options: ForgetOptions,
 ): Promise<ForgetDecision[]> {
-  const { snapshots = [], rules, scheme: only } = options;
+  const { snapshots = [], scheme: only } = options;
   const candidates = new RetentionCandidates(store, files, options);
   if (snapshots.length > 0) return decideNamed(store, all, candidates, options);
-  if (rules === undefined) throw new LbsError('usage', 'neither rules nor snapshots were given');
+  const rules = wholeRules(options.rules ?? {});
   const schemes = byScheme(all, only);
   if (schemes.size === 0) {
     // An unmounted disk looks like this, and a scheme that was misspelt.

@@ -12,6 +12,8 @@
  * clock is asked: a date that was once in the future would be believed when its day has come.
  */
 
+import { LbsError } from '../errors.ts';
+
 export const PERIODS = ['hourly', 'daily', 'weekly', 'monthly', 'yearly'] as const;
 export type Period = (typeof PERIODS)[number];
 
@@ -58,10 +60,26 @@ const DAY_S = 86400;
 /** Clocks of honest machines, and the time a backup takes, differ by less than this. */
 const TOLERANCE_S = DAY_S;
 
-/** True for rules that would keep nothing. */
-export function isEmptyRules({ last, counts, within, tags }: RetentionRules): boolean {
+/**
+ * The rules with what was left out of them, which keeps nothing.
+ * @throws {LbsError} usage when all keep nothing, or a number is not one of snapshots
+ */
+export function wholeRules(given: Partial<RetentionRules>): RetentionRules {
+  const { last = 0, counts = {}, within = [], tags = [] } = given;
   const numbers = [last, ...PERIODS.map((period) => counts[period] ?? 0)];
-  return numbers.every((number) => number === 0) && within.length === 0 && tags.length === 0;
+  const bad = numbers.find(
+    (number) => !(Number.isInteger(number) || number === Infinity) || number < 0,
+  );
+  if (bad !== undefined) {
+    throw new LbsError('usage', `${bad} is not a number of snapshots to keep`);
+  }
+  // A rule that keeps nothing is a mistake in a script, and would cost all but the last snapshot.
+  if (numbers.every((number) => number === 0) && within.length === 0 && tags.length === 0) {
+    throw new LbsError('usage', 'nothing to keep was given', {
+      hint: 'give rules, as in --keep-daily=14, or name the snapshots to forget',
+    });
+  }
+  return { last, counts, within, tags };
 }
 
 /** Decides on all snapshots of one scheme. Decisions are oldest first. */
