@@ -71,6 +71,8 @@ test('forget decides by rules or names, and refuses what would keep nothing', as
     await t.throwsAsync(lbs.forget({ store, localdb, rules: bad }), { code: 'usage' });
   }
   await t.throwsAsync(lbs.forget({ store, rules, snapshots: ['latest'] }), { code: 'usage' });
+  const signal = AbortSignal.abort(new lbs.LbsError('interrupted', 'enough'));
+  await t.throwsAsync(lbs.forget({ store, rules, signal }), { code: 'interrupted' });
   const snapshots = await lbs.list({ store });
   t.deepEqual([snapshots.length, snapshots[0]?.intent, snapshots[0]?.tags], [4, 7, ['first']]);
   await lbs.forget({ store, localdb, snapshots: ['latest~1'] });

@@ -44,7 +44,8 @@ test('files are found by their names in the directories of the typed and the str
   t.deepEqual(namesOf(store), [...names].sort());
   for (const [at, name] of names.entries()) {
     const path = paths[at] ?? '';
-    t.deepEqual(store.find(name), { name, sizeBytes: path.length });
+    const found = store.find(name);
+    t.deepEqual([found?.name, found?.sizeBytes], [name, path.length]);
     t.is(contentOf(store, name), path);
     t.true(store.names().includes(name));
   }
