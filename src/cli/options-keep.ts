@@ -69,7 +69,7 @@ export const FORGET: CommandSpec = {
   usage: ['--store=STORE --keep-...=N [OPTION...]', '--store=STORE [OPTION...] SNAPSHOT...'],
   summary: 'Takes snapshots out of a store that no rule keeps.',
   details: [
-    'Rules add up, and hold for each scheme by itself; they may stand in the configuration. Whatever they say, the last complete snapshot of a scheme is kept, and what is held, cannot be read, or has a date that is not believed. Segments stay in the store.',
+    'Rules add up, and hold for each scheme by itself; they may stand in the configuration. Whatever they say, the last complete snapshot of a scheme is kept, and what is held, cannot be read, or has a date that is not believed. Room is made by "lbs gc".',
     SNAPSHOT_WORDS,
   ],
   groups: [

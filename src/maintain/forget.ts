@@ -6,7 +6,7 @@
  *       -> remove-snapshots                                 descriptor, then checksums files and notes
  *       -> rows of the local database                       what it used counts no longer
  *
- * Segments stay where they are: no segment is opened, and none removed.
+ * Segments stay where they are: no segment is opened, and none removed. That is for collect.ts.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
