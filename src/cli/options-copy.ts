@@ -28,7 +28,7 @@ export const SYNC: CommandSpec = {
   usage: ['[OPTION...] SOURCE DESTINATION [SNAPSHOT...]'],
   summary: 'Copies snapshots to another store: only what is missing there, and checked.',
   details: [
-    'SOURCE and DESTINATION are stores; DESTINATION is a directory that exists. Without a SNAPSHOT all are copied. Stopped at any time, the same command goes on.',
+    'SOURCE and DESTINATION are stores; DESTINATION is a directory that exists. Without a SNAPSHOT all are copied. Nothing is ever taken out of DESTINATION. Stopped at any time, the same command goes on.',
     SNAPSHOT_WORDS,
   ],
   groups: [HOW, { title: 'What to read', options: [SCHEME, VERIFY_KEY, UNFILTER] }, WHAT_IS_SAID],
@@ -36,7 +36,7 @@ export const SYNC: CommandSpec = {
     DONE,
     FAILED,
     MISUSED,
-    [4, 'the source is damaged; the snapshots that this costs were named'],
+    [4, 'damage, or another file of that name, kept snapshots from being copied; each was named'],
     MISSING,
     UNSIGNED,
     INTERRUPTED,
@@ -81,7 +81,7 @@ export const HEAL: CommandSpec = {
   usage: ['--store=STORE --from=OTHER [OPTION...]'],
   summary: 'Replaces damaged or missing files of a store by good ones from another.',
   details: [
-    'The store is verified first (as by "lbs verify"), and again afterwards. Only bytes with the recorded checksums are taken.',
+    'Every file that the snapshots of STORE need is held against its checksums, as "lbs verify" does it; only bytes that have these are taken from OTHER. Snapshots that STORE does not have at all are copied by "lbs sync".',
   ],
   groups: [
     {

@@ -1,159 +1,277 @@
 /**
  * `lbs heal`: damaged or missing files of a store from another store that has them.
  *
- *     verify (checksums)                     which files are not as they should be?
- *       -> the other store                   its file, held against the checksums
- *       -> in place of the damaged one       at once, so that at no moment there is none
- *       -> verify again                      what is still not right is told
+ *     descriptors                           one that is damaged: the other store's, when it is
+ *                                           provably of the same snapshot
+ *       -> checksums files                  as the descriptor says, here or there
+ *       -> segments                         as these say; each is read once
+ *       -> the other store's file           held against the checksums, in place of the damaged one
+ *                                           at once, so that at no moment there is none
  *
  * Only files that a snapshot of the damaged store needs are touched, and only by bytes that have
- * the recorded checksums. Where the store's own lists are damaged, the other store's are asked,
- * which must belong to the same descriptor.
+ * the recorded checksums. A dry run goes the same way and reads the same, and writes nothing.
  */
-import { LbsError, messageOf } from '../errors.ts';
-import { parseSnapshotFile } from '../format/snapshot-name.ts';
-import { isDamage } from '../metadata/metadata-objects.ts';
+import { LbsError, errnoName, messageOf } from '../errors.ts';
+import { checksumOf, parseChecksum } from '../format/checksum.ts';
+import { parseSegmentFile } from '../format/snapshot-name.ts';
 import { type Report, silentReport } from '../report.ts';
-import type { ReadOptions } from '../restore/restore-options.ts';
-import { SegmentSource } from '../segments/segment-source.ts';
-import { openSnapshot, snapshotsAmong } from '../snapshots/open-snapshot.ts';
+import type { SnapshotFile } from '../snapshots/open-snapshot.ts';
 import { openStore } from '../stores/open-store.ts';
-import type { Store } from '../stores/store.ts';
-import { copyFile } from './copy-file.ts';
+import { refuseSamePlace } from '../stores/separate-stores.ts';
+import { CopyTrouble, checkFile, copyFile, refuseInterrupted } from './copy-file.ts';
+import { CopyProgress } from './copy-progress.ts';
 import type { Sums } from './examine-file.ts';
-import { segmentListsAmong } from './read-segment-list.ts';
-import { sumsOfSnapshot } from './snapshot-sums.ts';
-import { verify } from './verify.ts';
+import { examineFiles, type FileToExamine } from './examine-files.ts';
+import type { HealOptions, HealSummary } from './heal-options.ts';
+import { type Described, HealSide, namesOf } from './heal-side.ts';
+import {
+  addSums,
+  isLocked,
+  type ListOfSums,
+  listsOf,
+  readList,
+  sumsOfList,
+} from './snapshot-sums.ts';
 
-export type HealOptions = ReadOptions & {
-  /** The store that has good ones. */
-  readonly from: string;
-  readonly dryRun?: boolean;
-};
-
-export type HealSummary = {
-  readonly dryRun: boolean;
-  /** Files of the store that were damaged or missing. */
-  readonly damaged: number;
-  readonly healed: number;
-  /** What could not be healed, each reported as damage. */
-  readonly left: number;
-};
-
-/** Rounds: a healed list may show that more is damaged. */
-const ROUNDS_MAX = 3;
-
-/** @throws {LbsError} store-missing, snapshot-missing, signature-*, store-unwritable, no-space, io, interrupted */
+/**
+ * Heals. What cannot be healed is reported as damage.
+ * @throws {LbsError} store-missing, snapshot-missing, usage (two stores that are one), signature-* and
+ * format-version for a snapshot that the other store cannot help with, store-unwritable, no-space,
+ * io, interrupted
+ */
 export async function heal(options: HealOptions): Promise<HealSummary> {
   const store = openStore(options.store);
   const other = openStore(options.from);
-  const report = options.report ?? silentReport;
-  const healed = new Set<string>();
-  const tried = new Set<string>();
-  let damaged = await damagedFiles(options);
-  for (let round = 0; round < ROUNDS_MAX && damaged.some((name) => !tried.has(name)); round++) {
-    const expected = await expectedSums(store, other, options);
-    for (const name of damaged) {
-      if (tried.has(name)) continue;
-      tried.add(name);
-      if (await healFile({ store, other, name, expected, options, report })) healed.add(name);
-    }
-    if (options.dryRun === true) break;
-    await store.settle();
-    damaged = await damagedFiles(options);
+  refuseSamePlace(store, other);
+  const [ours, theirs] = [new HealSide(store, options), new HealSide(other, options)];
+  const chosen = namesOf(ours, options.scheme);
+  if (chosen.length === 0) {
+    throw new LbsError('snapshot-missing', `the store ${store.place} has no snapshots to heal`, {
+      hint: `is the disk mounted? Whole snapshots are copied by: lbs sync ${other.place} ${store.place}`,
+    });
   }
-  const isDry = options.dryRun === true;
-  const left = isDry ? tried.size - healed.size : damaged.length;
-  return { dryRun: isDry, damaged: tried.size, healed: healed.size, left };
+  if (options.dryRun !== true) store.clearOldLeftovers();
+  const run = new HealRun(ours, theirs, options);
+  for (const snapshot of chosen) await run.addSnapshot(snapshot);
+  await run.healSegments();
+  if (options.dryRun !== true) await store.settle();
+  noteOthers(ours, theirs, options);
+  return run.summary();
 }
 
-async function damagedFiles(options: HealOptions): Promise<string[]> {
-  const { store, scheme, verifyKey, unfilters, signal } = options;
-  const names = new Set<string>();
-  // Events, not the summary: that keeps only so many.
-  const report: Report = (event) => {
-    if (event.type === 'damage' && event.damage.what === 'store-file') names.add(event.damage.name);
-  };
-  await verify({
-    store,
-    report,
-    ...(scheme !== undefined && { scheme }),
-    ...(verifyKey !== undefined && { verifyKey }),
-    ...(unfilters !== undefined && { unfilters }),
-    ...(signal !== undefined && { signal }),
-  });
-  return [...names];
+/** A snapshot whose descriptor is gone is no more; that it was one, only the other store knows. */
+function noteOthers(ours: HealSide, theirs: HealSide, { scheme, report }: HealOptions): void {
+  const names = namesOf(theirs, scheme).filter(({ name }) => !ours.snapshots.has(name));
+  if (names.length === 0) return;
+  const [are, them] = names.length === 1 ? ['is', 'it'] : ['are', 'them'];
+  const message = `${names.map(({ name }) => name).join(', ')} ${are} in ${theirs.store.place} only; to copy ${them}: lbs sync ${theirs.store.place} ${ours.store.place}`;
+  report?.({ type: 'note', message });
 }
 
-/** What files should be, by the lists of both stores; the damaged store's own word counts more. */
-async function expectedSums(
-  store: Store,
-  other: Store,
-  options: HealOptions,
-): Promise<ReadonlyMap<string, Sums>> {
-  const expected = new Map<string, Sums>();
-  for (const place of [other, store]) {
-    const files = place.list();
-    const source = new SegmentSource(place, options.unfilters, files);
-    const lists = { source, segmentLists: segmentListsAmong(files), signal: options.signal };
-    for (const snapshot of snapshotsAmong(files)) {
-      try {
-        const opened = await openSnapshot(place, snapshot, options);
-        const sums = await sumsOfSnapshot(opened, lists);
-        for (const [name, of] of [...sums.lists, ...sums.segments]) expected.set(name, of);
-      } catch (error) {
-        // That one says nothing; what it needs is told by others, or stays as it is.
-        if (!(error instanceof LbsError) || !isDamage(error)) throw error;
+type Wrong = { readonly name: string; readonly trouble: string };
+
+class HealRun {
+  readonly #ours: HealSide;
+  readonly #theirs: HealSide;
+  readonly #options: HealOptions;
+  readonly #report: Report;
+  readonly #progress: CopyProgress;
+  /** What files should be, by lists that are as their descriptors say. */
+  readonly #expected = new Map<string, Sums>();
+  /** Files of segments that snapshots need. */
+  readonly #needed = new Set<string>();
+  #damaged = 0;
+  #healed = 0;
+
+  constructor(ours: HealSide, theirs: HealSide, options: HealOptions) {
+    this.#ours = ours;
+    this.#theirs = theirs;
+    this.#options = options;
+    this.#report = options.report ?? silentReport;
+    this.#progress = new CopyProgress(this.#report, options.signal);
+  }
+
+  summary(): HealSummary {
+    const [damaged, healed] = [this.#damaged, this.#healed];
+    return { dryRun: this.#options.dryRun ?? false, damaged, healed, left: damaged - healed };
+  }
+
+  /** Heals descriptor and lists of a snapshot, and notes what they say of segments. */
+  async addSnapshot(snapshot: SnapshotFile): Promise<void> {
+    refuseInterrupted(this.#options.signal);
+    const described = await this.#descriptor(snapshot);
+    if (described === undefined) return;
+    const sums = new Map<string, Sums>();
+    for (const list of listsOf(described.opened, this.#ours.sums)) {
+      addSums(sums, await this.#list(described, list));
+    }
+    const listed = new Map<string, string>();
+    for (const file of sums.keys()) {
+      const segment = parseSegmentFile(file)?.segment;
+      if (segment !== undefined) listed.set(segment, file);
+    }
+    for (const segment of described.opened.descriptor.segments) {
+      const file =
+        listed.get(segment) ??
+        this.#ours.source.fileOf(segment)?.name ??
+        this.#theirs.source.fileOf(segment)?.name;
+      this.#needed.add(file ?? `${segment}.tar`);
+    }
+    addSums(this.#expected, sums);
+  }
+
+  /** The descriptor that counts: ours, or where that is damaged the other store's, put in place. */
+  async #descriptor(snapshot: SnapshotFile): Promise<Described | undefined> {
+    const ours = await this.#ours.describe(snapshot);
+    const theirs = await this.#theirs.describe(this.#theirs.snapshots.get(snapshot.name));
+    const isGood = 'opened' in ours;
+    if (isGood) {
+      if (!('opened' in theirs) || ours.stored.equals(theirs.stored)) return ours;
+      // They differ, and only one can belong to the lists that lie beside ours.
+      const fitting = await this.#ours.listsThatFit(ours.opened);
+      if (fitting >= (await this.#ours.listsThatFit(theirs.opened))) return ours;
+    }
+    const name = snapshot.file.name;
+    const trouble = isGood ? 'its checksums files are not as it says' : ours.trouble;
+    const reason = await this.#whyNot(theirs);
+    if (reason === undefined && 'opened' in theirs) {
+      const { hex: sha256 } = parseChecksum(checksumOf('sha256', theirs.stored));
+      if (await this.#heal({ name, trouble }, { sha256 })) return theirs;
+    } else {
+      if (!isGood && ours.isFinal) throw ours.error;
+      this.#leave({ name, trouble }, reason ?? '');
+    }
+    return isGood ? ours : undefined;
+  }
+
+  /** Why the other store's descriptor is not to be taken; undefined when it is. */
+  async #whyNot(theirs: Awaited<ReturnType<HealSide['describe']>>): Promise<string | undefined> {
+    if (!('opened' in theirs)) return `of ${this.#theirs.store.place}: ${theirs.trouble}`;
+    const { place } = this.#theirs.store;
+    if (!(await this.#ours.isOfSame(theirs.opened))) {
+      return `the snapshot of that name in ${place} is another one`;
+    }
+    const lists = listsOf(theirs.opened, this.#theirs.sums);
+    const isVouchedFor = lists.some(({ recorded }) => recorded !== undefined);
+    if (!isVouchedFor || (await this.#theirs.listsThatFit(theirs.opened)) > 0) return undefined;
+    return `that of ${place} does not fit the checksums files there`;
+  }
+
+  /** What a list says, from our store or the other; nothing when it is good in neither. */
+  async #list({ opened, stored }: Described, list: ListOfSums): Promise<ReadonlyMap<string, Sums>> {
+    const count = opened.descriptor.segments.length;
+    const none = new Map<string, Sums>();
+    let trouble: string;
+    try {
+      return await readList(this.#ours.sums, list, count);
+    } catch (error) {
+      if (isLocked(list, error)) return this.#noteLocked(list, error);
+      trouble = troubleOf(error);
+    }
+    const other = listsOf(opened, this.#theirs.sums).find(({ kind }) => kind === list.kind);
+    const name = other?.file ?? list.file;
+    const theirs = await this.#theirs.describe(this.#theirs.snapshots.get(opened.name));
+    const isSame = 'opened' in theirs && theirs.stored.equals(stored);
+    if (other === undefined || (other.recorded === undefined && !isSame)) {
+      this.#leave({ name, trouble }, 'nothing says what it should be');
+      return none;
+    }
+    try {
+      const sums = await readList(this.#theirs.sums, other, count);
+      return (await this.#heal({ name, trouble }, sumsOfList(other))) ? sums : none;
+    } catch (error) {
+      if (isLocked(other, error)) {
+        await this.#heal({ name, trouble }, sumsOfList(other));
+        return this.#noteLocked(other, error);
       }
+      if (error instanceof LbsError && error.code === 'interrupted') throw error;
+      this.#leave({ name, trouble }, `of ${this.#theirs.store.place}: ${troubleOf(error)}`);
+      return none;
     }
   }
-  return expected;
-}
 
-type FileToHeal = {
-  readonly store: Store;
-  readonly other: Store;
-  readonly name: string;
-  readonly expected: ReadonlyMap<string, Sums>;
-  readonly options: HealOptions;
-  readonly report: Report;
-};
+  #noteLocked({ file }: ListOfSums, error: unknown): ReadonlyMap<string, Sums> {
+    const message = `${file} cannot be read here, so of its segments only those that are missing are found: ${messageOf(error)}`;
+    this.#report({ type: 'note', message });
+    return new Map();
+  }
 
-async function healFile(file: FileToHeal): Promise<boolean> {
-  const { store, other, name, expected, options, report } = file;
-  try {
-    const sums = expected.get(name);
-    if (isDescriptor(name)) await checkDescriptor(other, name, options);
-    else if (sums === undefined || Object.keys(sums).length === 0) {
-      throw new LbsError('checksum-mismatch', 'no list says what it should be');
+  /** Looks at all segments, and heals. */
+  async healSegments(): Promise<void> {
+    const wrong: Wrong[] = [];
+    const files: FileToExamine[] = [];
+    for (const fileName of [...this.#needed].sort()) {
+      const sizeBytes = this.#ours.store.find(fileName)?.sizeBytes;
+      const sums = this.#expected.get(fileName) ?? {};
+      const inside = { segment: undefined, inside: 'nothing', insideDamaged: 'nothing' } as const;
+      if (sizeBytes === undefined) wrong.push({ name: fileName, trouble: 'missing' });
+      else files.push({ fileName, sizeBytes, sums, ...inside });
     }
-    const found = other.find(name);
-    if (found === undefined) {
-      throw new LbsError('store-missing-file', `${other.place} does not have it`);
+    this.#progress.start(files.length, bytesOf(files));
+    const { source } = this.#ours;
+    const { signal } = this.#options;
+    await examineFiles(files, {
+      source,
+      signal,
+      done: ({ fileName, sizeBytes }, { trouble }) => {
+        if (trouble !== undefined) wrong.push({ name: fileName, trouble });
+        this.#progress.done();
+        this.#progress.bytes(sizeBytes);
+      },
+    });
+    this.#progress.start(
+      wrong.length,
+      wrong.reduce((sum, { name }) => sum + (this.#theirs.store.find(name)?.sizeBytes ?? 0), 0),
+    );
+    for (const one of wrong) {
+      const sums = this.#expected.get(one.name) ?? (await this.#theirs.sumsOf(one.name));
+      if (sums === undefined) this.#leave(one, 'no list says what it should be');
+      else await this.#heal(one, sums);
     }
-    if (options.dryRun !== true) {
-      const copy = { sums: sums ?? {}, replaces: true, signal: options.signal };
-      await copyFile(other, store, name, copy);
+  }
+
+  /** Puts the other store's file in place; true when it was good. */
+  async #heal(wrong: Wrong, sums: Sums): Promise<boolean> {
+    const { name } = wrong;
+    const { signal, dryRun } = this.#options;
+    const from = this.#theirs.store;
+    const found = from.find(name);
+    this.#progress.file(name);
+    try {
+      if (found === undefined) {
+        throw new CopyTrouble('store-missing-file', `${from.place} does not have it`);
+      }
+      if (dryRun === true) await checkFile(from, name, sums);
+      else {
+        const onBytes = this.#progress.bytes;
+        await copyFile(from, this.#ours.store, name, { sums, replaces: true, signal, onBytes });
+      }
+    } catch (error) {
+      if (!(error instanceof CopyTrouble)) throw error;
+      this.#leave(wrong, messageOf(error));
+      return false;
     }
-    report({ type: 'copied', file: name, sizeBytes: found.sizeBytes });
+    this.#damaged++;
+    this.#healed++;
+    this.#progress.done();
+    this.#report({ type: 'copied', file: name, sizeBytes: found.sizeBytes });
     return true;
-  } catch (error) {
-    if (!(error instanceof LbsError) || !isDamage(error)) throw error;
-    const message = `it cannot be healed: ${messageOf(error)}`;
-    report({ type: 'damage', damage: { what: 'store-file', name, message } });
-    return false;
+  }
+
+  #leave({ name, trouble }: Wrong, reason: string): void {
+    this.#damaged++;
+    const message = `${trouble}; it cannot be healed: ${reason}`;
+    this.#report({ type: 'damage', damage: { what: 'store-file', name, message } });
   }
 }
 
-function isDescriptor(name: string): boolean {
-  const kind = parseSnapshotFile(name)?.kind;
-  return kind === 'lbs' || kind === 'cumulus';
+/** @throws {LbsError} what is no trouble of a file */
+function troubleOf(error: unknown): string {
+  const isOwn = error instanceof LbsError ? error.code === 'interrupted' : !errnoName(error);
+  if (isOwn) throw error;
+  return messageOf(error);
 }
 
-/** A descriptor has no checksum but its signature: it must at least be one. */
-async function checkDescriptor(other: Store, name: string, options: HealOptions): Promise<void> {
-  const found = snapshotsAmong(other.list()).find(({ file }) => file.name === name);
-  if (found === undefined)
-    throw new LbsError('store-missing-file', `${other.place} does not have it`);
-  await openSnapshot(other, found, options);
+function bytesOf(files: readonly FileToExamine[]): number {
+  return files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }

@@ -1,77 +1,73 @@
 /**
  * `lbs sync`: snapshots from one store to another, with what they need that is not there yet.
  *
- *     descriptor, checksums files -> what is needed           of each snapshot, the oldest first
- *       -> segments                                           checked on arrival, durable
+ *     descriptors of both stores             what is to be copied, and is there room?
+ *     then for each snapshot, the oldest first:
+ *       segments                             checked on arrival, durable
  *       -> checksums files
- *       -> descriptor                                         from here on it is a snapshot there
+ *       -> descriptor                        from here on it is a snapshot there
  *       -> notes: holds and tags
  *
  * The order of a backup, so stopping anywhere leaves no broken snapshot, and the next run goes on.
- * Nothing in the destination is changed; what is there already is not read again. Any store can be
- * the source; the destination gets the flat layout, or keeps the one that it has.
+ * What a snapshot of the destination relies on is never changed. Any store can be the source; what
+ * is new in the destination lies at its top.
  */
-import { LbsError, messageOf } from '../errors.ts';
+import { setImmediate as turn } from 'node:timers/promises';
+import { LbsError } from '../errors.ts';
+import { checksumOf, parseChecksum } from '../format/checksum.ts';
 import { parseNoteFile } from '../format/snapshot-name.ts';
-import { isDamage } from '../metadata/metadata-objects.ts';
 import { type Report, silentReport } from '../report.ts';
-import { SegmentSource } from '../segments/segment-source.ts';
 import { lostToCollection } from '../snapshots/collection-lists.ts';
 import {
   type OpenSnapshot,
   type SnapshotFile,
-  openSnapshot,
   readSmallFile,
   resolveAmong,
   snapshotsAmong,
 } from '../snapshots/open-snapshot.ts';
 import { writeRecoveryFiles } from '../snapshots/recovery-files.ts';
+import { humanSize } from '../std/human-size.ts';
+import type { DirectoryStore } from '../stores/directory-store.ts';
 import { openStore } from '../stores/open-store.ts';
+import { refuseSamePlace } from '../stores/separate-stores.ts';
 import { SMALL_FILE_BYTES_MAX, type Store, type StoredFile } from '../stores/store.ts';
-import { copyFile } from './copy-file.ts';
+import {
+  CopyTrouble,
+  copyFile,
+  isThereAsRecorded,
+  ofSource,
+  refuseInterrupted,
+} from './copy-file.ts';
+import { CopyProgress } from './copy-progress.ts';
 import type { Sums } from './examine-file.ts';
-import { segmentListsAmong } from './read-segment-list.ts';
-import { type SumsSource, sumsOfSnapshot } from './snapshot-sums.ts';
+import { SyncDestination } from './sync-destination.ts';
+import type { SyncOptions, SyncSummary } from './sync-options.ts';
+import { SyncSource } from './sync-source.ts';
 
-export type SyncOptions = {
-  readonly source: string;
-  /** A directory that exists. */
-  readonly destination: string;
-  /** Names, `latest`, prefixes; none means every snapshot of the source (of `scheme`). */
-  readonly snapshots?: readonly string[];
-  readonly scheme?: string;
-  readonly verifyKey?: string;
-  readonly unfilters?: ReadonlyMap<string, string>;
-  readonly dryRun?: boolean;
-  readonly report?: Report;
-  readonly signal?: AbortSignal;
-};
-
-export type SyncSummary = {
-  readonly dryRun: boolean;
-  /** Names of snapshots that were copied, and of those that were there already. */
-  readonly copied: readonly string[];
-  readonly present: readonly string[];
-  readonly segments: number;
-  /** Bytes of all files that were copied. */
-  readonly bytes: number;
-  /** Snapshots that could not be copied, each also reported as damage. */
-  readonly damaged: number;
-};
+/** Somebody else may put and remove the same file meanwhile; not for ever. */
+const ATTEMPTS_MAX = 5;
 
 /**
- * Copies snapshots. What is damaged in the source is reported, and costs only the snapshots that
+ * Copies snapshots. What is damaged in either store is reported, and costs only the snapshots that
  * need it.
- * @throws {LbsError} store-missing, snapshot-missing, snapshot-ambiguous, usage, store-exists (the
- * destination has another snapshot or file of a name), signature-*, no-space, store-unwritable, io,
+ * @throws {LbsError} store-missing, snapshot-missing, snapshot-ambiguous, usage (two stores that are
+ * one), signature-* (then nothing was copied), no-space, store-unwritable, segment-collected, io,
  * interrupted
  */
 export async function sync(options: SyncOptions): Promise<SyncSummary> {
   const from = openStore(options.source);
   const to = openStore(options.destination);
+  refuseSamePlace(from, to);
   const files = from.list();
   const chosen = choose(from, snapshotsAmong(files), options);
-  const run = new SyncRun({ from, to, files, options });
+  const run = new SyncRun({
+    from,
+    files,
+    options,
+    to,
+    destination: await SyncDestination.read(to),
+  });
+  await run.prepare(chosen);
   for (const snapshot of chosen) await run.add(snapshot);
   return run.summary();
 }
@@ -95,20 +91,20 @@ function choose(
 
 type Parts = {
   readonly from: Store;
-  readonly to: Store;
   readonly files: readonly StoredFile[];
+  readonly to: DirectoryStore;
+  readonly destination: SyncDestination;
   readonly options: SyncOptions;
 };
 
 class SyncRun {
-  readonly #from: Store;
-  readonly #to: Store;
+  readonly #source: SyncSource;
+  readonly #to: DirectoryStore;
+  readonly #destination: SyncDestination;
   readonly #options: SyncOptions;
   readonly #files: readonly StoredFile[];
-  readonly #sums: SumsSource;
   readonly #report: Report;
-  /** Sizes of files of the destination, those that a dry run would copy included. */
-  readonly #present = new Map<string, number>();
+  readonly #progress: CopyProgress;
   readonly #copied: string[] = [];
   readonly #known: string[] = [];
   #segments = 0;
@@ -116,23 +112,25 @@ class SyncRun {
   #damaged = 0;
   #hasRecovery = false;
 
-  constructor({ from, to, files, options }: Parts) {
-    this.#from = from;
+  constructor({ from, files, to, destination, options }: Parts) {
+    const { report = silentReport, verifyKey, unfilters, signal } = options;
+    const note = (message: string) => report({ type: 'note', message });
+    this.#source = new SyncSource(from, files, { verifyKey, unfilters, signal, note });
     this.#to = to;
+    this.#destination = destination;
     this.#options = options;
     this.#files = files;
-    this.#report = options.report ?? silentReport;
-    this.#sums = {
-      source: new SegmentSource(from, options.unfilters, files),
-      segmentLists: segmentListsAmong(files),
-      signal: options.signal,
-    };
-    for (const { name, sizeBytes } of to.list()) this.#present.set(name, sizeBytes);
+    this.#report = report;
+    this.#progress = new CopyProgress(report, signal);
+  }
+
+  get #isDryRun(): boolean {
+    return this.#options.dryRun ?? false;
   }
 
   summary(): SyncSummary {
     return {
-      dryRun: this.#options.dryRun ?? false,
+      dryRun: this.#isDryRun,
       copied: this.#copied,
       present: this.#known,
       segments: this.#segments,
@@ -141,111 +139,233 @@ class SyncRun {
     };
   }
 
+  /** Counts what is to be copied, and looks whether that can be. Writes nothing. */
+  async prepare(chosen: readonly SnapshotFile[]): Promise<void> {
+    const planned = new Set<string>();
+    let [bytesToCopy, bytesToRead] = [0, 0];
+    const plan = (file: StoredFile): void => {
+      if (planned.has(file.name)) return;
+      const state = this.#destination.stateOf(file);
+      if (state === 'there' || state === 'wrong') return;
+      planned.add(file.name);
+      if (state === 'doubtful') bytesToRead += file.sizeBytes;
+      else bytesToCopy += file.sizeBytes;
+    };
+    for (const snapshot of chosen) {
+      refuseInterrupted(this.#options.signal);
+      await turn();
+      try {
+        const { opened } = await this.#source.open(snapshot);
+        for (const segment of opened.descriptor.segments) {
+          const file = this.#source.fileOf(segment);
+          if (file !== undefined) plan(file);
+        }
+        for (const { file } of await this.#source.lists(opened)) plan(file);
+        plan(snapshot.file);
+      } catch (error) {
+        // Told when it is its turn.
+        if (!(error instanceof CopyTrouble)) throw error;
+      }
+    }
+    this.#checkRoom(bytesToCopy);
+    if (planned.size > 0 && !this.#isDryRun) {
+      this.#to.checkWritable();
+      this.#to.clearOldLeftovers();
+    }
+    this.#progress.start(planned.size, bytesToCopy + bytesToRead);
+  }
+
+  #checkRoom(needed: number): void {
+    const free = this.#to.freeBytes();
+    if (needed <= free) return;
+    const figures = `${humanSize(needed)} (${needed} bytes) needed, ${humanSize(free)} (${free} bytes) free`;
+    throw new LbsError('no-space', `${this.#to.place} has no room: ${figures}`, {
+      hint: 'nothing was copied; make room, or name fewer snapshots',
+    });
+  }
+
   async add(snapshot: SnapshotFile): Promise<void> {
     const { name, file } = snapshot;
+    refuseInterrupted(this.#options.signal);
+    await turn();
     try {
-      const opened = await openSnapshot(this.#from, snapshot, this.#options);
-      if (this.#isThere(file)) this.#known.push(name);
-      else {
-        await this.#copySnapshot(opened);
-        this.#copied.push(name);
-      }
+      const { opened, stored } = await this.#source.open(snapshot);
+      const isThere = await this.#isThere(file, stored);
+      if (!isThere) await this.#copySnapshot(opened, stored);
+      else if (!(await this.#isComplete(opened))) await this.#copyFiles(opened);
+      (isThere ? this.#known : this.#copied).push(name);
       await this.#copyNotes(name);
     } catch (error) {
-      if (!(error instanceof LbsError) || !isDamage(error)) throw error;
-      this.#damaged++;
-      const message = `it was not copied: ${messageOf(error)}`;
-      const damage = { what: 'store-file', name: file.name, snapshot: name, message } as const;
-      this.#report({ type: 'damage', damage });
+      if (!(error instanceof CopyTrouble)) throw error;
+      this.#leaveOut(snapshot, error);
     }
   }
 
-  /** @throws {LbsError} store-exists for another one of that name */
-  #isThere(file: StoredFile): boolean {
+  /** @throws {LbsError} store-missing; snapshot-missing for one that was asked for by name */
+  #leaveOut({ name, file }: SnapshotFile, { message, hint }: CopyTrouble): void {
+    const from = openStore(this.#options.source);
+    if (from.find(file.name) === undefined) {
+      const gone = `snapshot ${name} was taken out of ${from.place} meanwhile`;
+      if (this.#options.snapshots?.length) throw new LbsError('snapshot-missing', gone);
+      this.#report({ type: 'note', message: `${gone}, and is not copied` });
+      return;
+    }
+    this.#damaged++;
+    const damage = {
+      what: 'store-file',
+      name: file.name,
+      snapshot: name,
+      message: `not copied: ${message}${hint === undefined ? '' : `; ${hint}`}`,
+    } as const;
+    this.#report({ type: 'damage', damage });
+  }
+
+  /** @throws {LbsError} CopyTrouble for another one of that name */
+  async #isThere(file: StoredFile, stored: Buffer): Promise<boolean> {
     if (this.#to.find(file.name) === undefined) return false;
-    const [ours, theirs] = [this.#from, this.#to].map((store) =>
-      readSmallFile(store, file.name, SMALL_FILE_BYTES_MAX),
-    );
-    if (ours !== undefined && theirs?.equals(ours) === true) return true;
-    throw new LbsError('store-exists', `${this.#to.place} has another ${file.name}`, {
-      hint: 'two stores that were written to at the same second cannot be joined like this: name the snapshots to copy',
+    const there = await ofSource(() => readSmallFile(this.#to, file.name, SMALL_FILE_BYTES_MAX));
+    if (there.equals(stored)) return true;
+    throw new CopyTrouble('store-exists', `${this.#to.place} has another ${file.name}`, {
+      hint: 'one of the two may be damaged (lbs verify, lbs heal); if not, two different backups of the same second cannot be in one store',
     });
   }
 
-  async #copySnapshot(snapshot: OpenSnapshot): Promise<void> {
-    const { lists, segments: sums } = await sumsOfSnapshot(snapshot, this.#sums);
-    const needed = snapshot.descriptor.segments.map((segment) => {
-      const file = this.#sums.source.fileOf(segment);
-      if (file !== undefined) return file;
-      throw new LbsError('store-missing-file', `segment ${segment} is missing in the source`);
-    });
-    for (const file of needed) {
-      if (this.#hasSameSize(file)) continue;
-      await this.#copy(file, sums.get(file.name) ?? {});
-      this.#segments++;
+  /** Whether a snapshot that is there has all that it needs; by names and sizes. */
+  async #isComplete(opened: OpenSnapshot): Promise<boolean> {
+    for (const segment of opened.descriptor.segments) {
+      const file = this.#source.fileOf(segment);
+      if (file !== undefined && this.#destination.stateOf(file) === 'there') continue;
+      if (file !== undefined || !this.#destination.hasSegment(segment)) return false;
+    }
+    const lists = await this.#source.lists(opened);
+    return lists.every(({ file }) => this.#destination.stateOf(file) === 'there');
+  }
+
+  /** Segments and lists; the names of the segments' files. */
+  async #copyFiles(opened: OpenSnapshot): Promise<string[]> {
+    const { segments, lists } = await this.#source.needs(opened);
+    for (const { file, sums } of segments) {
+      if (await this.#bring(file, sums, true)) this.#segments++;
     }
     await this.#settle();
-    for (const [name, listSums] of lists) {
-      const file = this.#from.find(name);
-      if (file !== undefined && !this.#hasSameSize(file)) await this.#copy(file, listSums);
-    }
+    for (const { file, sums } of lists) await this.#bring(file, sums, false);
+    await this.#settle();
+    return segments.map(({ file }) => file.name);
+  }
+
+  async #copySnapshot(opened: OpenSnapshot, stored: Buffer): Promise<void> {
+    const needed = await this.#copyFiles(opened);
     await this.#writeRecovery();
     await this.#settle();
-    await this.#copy(snapshot.file, {});
+    this.#refuseCollected(needed);
+    // These bytes were read, and their signature checked; no others may come in between.
+    const { hex: sha256 } = parseChecksum(checksumOf('sha256', stored));
+    await this.#bring({ ...opened.file, sizeBytes: stored.length }, { sha256 }, false);
     await this.#settle();
-    await this.#withdrawIfCollected(
-      snapshot.file.name,
-      needed.map(({ name }) => name),
-    );
+    // Once more, now that a collection would see what this snapshot needs.
+    try {
+      this.#refuseCollected(needed);
+    } catch (error) {
+      this.#to.remove(opened.file.name);
+      await this.#settle();
+      throw error;
+    }
   }
 
-  /** As after a backup: a collector in the destination may not have known of this snapshot. */
-  async #withdrawIfCollected(descriptor: string, needed: readonly string[]): Promise<void> {
-    if (this.#options.dryRun === true) return;
+  /** As in a backup: a collector in the destination may not have known of this snapshot. */
+  #refuseCollected(needed: readonly string[]): void {
+    if (this.#isDryRun) return;
     const lost = lostToCollection(this.#to, needed);
     if (lost === undefined) return;
-    this.#to.remove(descriptor);
-    await this.#to.settle();
-    const message = `${lost} was taken out of ${this.#to.place} during the copy`;
+    const message = `${lost} was, or is just being, taken out of ${this.#to.place} by "lbs gc"`;
     throw new LbsError('segment-collected', message, {
-      hint: 'run the same command again: it copies that segment anew',
+      hint: 'let "lbs gc" end there, and run the same command again: it copies that segment anew',
     });
   }
 
-  /** @throws {LbsError} store-exists for a file of that name and another size */
-  #hasSameSize({ name, sizeBytes }: StoredFile): boolean {
-    const there = this.#present.get(name);
-    if (there === undefined) return false;
-    if (there === sizeBytes) return true;
-    const message = `${name} in ${this.#to.place} has ${there} bytes instead of ${sizeBytes}`;
-    throw new LbsError('store-exists', message, {
-      hint: `it is not whole, or not the same: lbs heal --store=${this.#to.place} --from=${this.#from.place}`,
+  /** Sees to it that a file is in the destination; true when it was copied. */
+  async #bring(file: StoredFile, sums: Sums, mayReplace: boolean): Promise<boolean> {
+    const { name, sizeBytes } = file;
+    const to = this.#destination;
+    for (let attempt = 1; ; attempt++) {
+      const state = to.stateOf(file);
+      if (state === 'there') return false;
+      if (state === 'wrong') throw this.#isWrong(file);
+      if (state === 'doubtful') {
+        this.#progress.file(name);
+        if (await isThereAsRecorded(this.#source.store, to.store, name, sums)) {
+          to.trust(file);
+          this.#progress.done();
+          this.#progress.bytes(sizeBytes);
+          return false;
+        }
+      }
+      if (state !== 'missing' && !mayReplace) throw this.#isInTheWay(name);
+      try {
+        await this.#copy(file, sums, state !== 'missing');
+        return true;
+      } catch (error) {
+        // Another sync was faster; what it put there is looked at as any other file.
+        const isTaken = error instanceof LbsError && error.code === 'store-exists';
+        if (!isTaken || attempt >= ATTEMPTS_MAX) throw error;
+        to.lookAgain(name);
+      }
+    }
+  }
+
+  #isWrong({ name, sizeBytes }: StoredFile): CopyTrouble {
+    const there = this.#to.find(name)?.sizeBytes ?? 0;
+    const message = `${name} has ${there} bytes in ${this.#to.place} and ${sizeBytes} in ${this.#source.store.place}: one is damaged`;
+    return new CopyTrouble('store-exists', message, {
+      hint: `mend it: lbs heal --store=${this.#to.place} --from=${this.#source.store.place}`,
+    });
+  }
+
+  /** A list or descriptor without the rest of its snapshot may be that of a backup at work. */
+  #isInTheWay(name: string): CopyTrouble {
+    const message = `${this.#to.place} has another ${name}`;
+    return new CopyTrouble('store-exists', message, {
+      hint: 'when no backup is at work there, it is what a stopped copy left: remove it',
     });
   }
 
   async #copyNotes(snapshot: string): Promise<void> {
     for (const file of this.#files) {
-      if (parseNoteFile(file.name)?.name !== snapshot || this.#present.has(file.name)) continue;
-      await this.#copy(file, {});
+      if (parseNoteFile(file.name)?.name !== snapshot || this.#destination.has(file.name)) continue;
+      try {
+        await this.#copy(file, {}, false);
+      } catch (error) {
+        // Its presence is what counts; one that is gone by now is none.
+        const isNone = error instanceof CopyTrouble && error.code === 'store-missing-file';
+        if (!isNone && !(error instanceof LbsError && error.code === 'store-exists')) throw error;
+      }
     }
     await this.#settle();
   }
 
-  async #copy({ name, sizeBytes }: StoredFile, sums: Sums): Promise<void> {
-    const { signal, dryRun = false } = this.#options;
-    if (!dryRun) await copyFile(this.#from, this.#to, name, { sums, signal });
-    this.#present.set(name, sizeBytes);
+  async #copy(file: StoredFile, sums: Sums, replaces: boolean): Promise<void> {
+    const { name, sizeBytes } = file;
+    const { signal } = this.#options;
+    this.#progress.file(name);
+    if (this.#isDryRun) this.#progress.bytes(sizeBytes);
+    else {
+      const onBytes = this.#progress.bytes;
+      const { store } = this.#source;
+      await copyFile(store, this.#to, name, { sums, replaces, signal, onBytes });
+    }
+    this.#destination.trust(file);
     this.#bytes += sizeBytes;
+    this.#progress.done();
     this.#report({ type: 'copied', file: name, sizeBytes });
   }
 
   async #writeRecovery(): Promise<void> {
-    if (this.#hasRecovery || this.#options.dryRun === true) return;
+    if (this.#hasRecovery || this.#isDryRun) return;
     this.#hasRecovery = true;
     await writeRecoveryFiles(this.#to);
   }
 
   async #settle(): Promise<void> {
-    if (this.#options.dryRun !== true) await this.#to.settle();
+    if (!this.#isDryRun) await this.#to.settle();
   }
 }

@@ -80,6 +80,11 @@ export function readSmallFile(store: Store, name: string, bytesMax: number): Buf
   }
 }
 
+/** A descriptor as it is stored. @throws {LbsError} store-missing-file, format-syntax, io */
+export function storedDescriptor(store: Store, { file }: SnapshotFile): Buffer {
+  return readSmallFile(store, file.name, DESCRIPTOR_BYTES_MAX);
+}
+
 /**
  * The text of a descriptor; with `verifyKey` (a file of OpenPGP public keys) only what a good
  * signature covers. Without a key a signed one is read unchecked.
@@ -88,12 +93,18 @@ export function readSmallFile(store: Store, name: string, bytesMax: number): Buf
  */
 export async function readDescriptor(
   store: Store,
-  { file }: SnapshotFile,
+  snapshot: SnapshotFile,
   options: { readonly verifyKey?: string | undefined } = {},
 ): Promise<{ readonly text: string; readonly isSigned: boolean }> {
-  const stored = readSmallFile(store, file.name, DESCRIPTOR_BYTES_MAX);
+  return await textOf(snapshot, storedDescriptor(store, snapshot), options);
+}
+
+async function textOf(
+  { file }: SnapshotFile,
+  stored: Buffer,
+  { verifyKey }: { readonly verifyKey?: string | undefined },
+): Promise<{ readonly text: string; readonly isSigned: boolean }> {
   const text = stored.toString('latin1');
-  const { verifyKey } = options;
   if (verifyKey === undefined) return { text, isSigned: isSigned(text) };
   try {
     const signed = await verifySigned(stored, verifyKey);
@@ -109,8 +120,20 @@ export async function openSnapshot(
   snapshot: SnapshotFile,
   options: { readonly verifyKey?: string | undefined } = {},
 ): Promise<OpenSnapshot> {
+  return await openStored(snapshot, storedDescriptor(store, snapshot), options);
+}
+
+/**
+ * The same, for a caller who has the stored bytes and must know that it is these that were
+ * checked. @throws {LbsError} signature-*, format-syntax, format-version
+ */
+export async function openStored(
+  snapshot: SnapshotFile,
+  stored: Buffer,
+  options: { readonly verifyKey?: string | undefined } = {},
+): Promise<OpenSnapshot> {
   const { name, file } = snapshot;
-  const read = await readDescriptor(store, snapshot, options);
+  const read = await textOf(snapshot, stored, options);
   try {
     return { name, file, descriptor: parseDescriptor(read.text), isSigned: read.isSigned };
   } catch (error) {

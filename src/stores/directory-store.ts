@@ -36,6 +36,8 @@ const fsyncAsync = promisify(fsync);
 /** Names of staged files on filesystems without O_TMPFILE; `owner` tells whose they are. */
 const STAGED_PREFIX = '.lbs-tmp-';
 const FILE_MODE = 0o666;
+/** Nobody is at work on one file for so long. */
+const LEFTOVER_S = 24 * 3600;
 /**
  * Where uploads of Cumulus 0.7 to 0.10 (`segments`, `snapshots`, `checksums`) and where 0.11
  * (`segments0`, `segments1`, `snapshots`, `meta`) put their files.
@@ -226,21 +228,24 @@ export class DirectoryStore implements Store {
     }
   }
 
-  stage(): StagedFile {
+  stage(inPlaceOf?: string): StagedFile {
+    // Beside the file to be replaced: its directory may be a link to another disk.
+    const prefix = inPlaceOf === undefined ? '' : this.#prefixOf(inPlaceOf);
     try {
       if (this.#canStageUnnamed) {
         try {
-          const fd = libc.openAt(this.#dir, libc.cString('.'), O.TMPFILE | O.RDWR, FILE_MODE);
-          return this.#staged(fd, undefined);
+          const where = libc.cString(`${prefix}.`);
+          const fd = libc.openAt(this.#dir, where, O.TMPFILE | O.RDWR, FILE_MODE);
+          return this.#staged(fd, prefix, undefined);
         } catch (error) {
           if (!NO_TMPFILE.has(errnoName(error) ?? '')) throw error;
           this.#canStageUnnamed = false;
         }
       }
-      const name = `${STAGED_PREFIX}${this.#owner}-${newUuid()}`;
+      const name = `${prefix}${STAGED_PREFIX}${this.#owner}-${newUuid()}`;
       const flags = O.RDWR | O.CREAT | O.EXCL;
       const fd = libc.openAt(this.#dir, libc.cString(name), flags, FILE_MODE);
-      return this.#staged(fd, name);
+      return this.#staged(fd, prefix, name);
     } catch (error) {
       if (isOutOfSpace(error)) throw storeError(this.place, 'make a file', error);
       throw new LbsError(
@@ -254,21 +259,49 @@ export class DirectoryStore implements Store {
     }
   }
 
-  #staged(fd: number, name: string | undefined): StagedFile {
+  #staged(fd: number, prefix: string, name: string | undefined): StagedFile {
     return new DirectoryStagedFile({
       place: this.place,
       dir: this.#dir,
       fd,
       name,
-      pathOf: (of) => this.#pathOf(of),
-      stagingPrefix: `${STAGED_PREFIX}${this.#owner}-`,
+      prefix,
+      stagingPrefix: `${prefix}${STAGED_PREFIX}${this.#owner}-`,
+      syncPlace: () => {
+        if (prefix !== '') syncDirectory(`${this.place}/${prefix}`);
+      },
     });
   }
 
-  /** Where the file of that name lies; at the top if there is none. */
-  #pathOf(name: string): string {
-    const paths = this.#directories().map((prefix) => prefix + name);
-    return paths.find((path) => this.#statusOf(path) !== undefined) ?? name;
+  /** What stands before the file of that name; nothing if there is none. */
+  #prefixOf(name: string): string {
+    const found = this.#directories().find((prefix) => this.#statusOf(prefix + name) !== undefined);
+    return found ?? '';
+  }
+
+  /**
+   * Removes what interrupted copies left under staging names, when nobody can be at work on it.
+   * @throws {LbsError} io
+   */
+  clearOldLeftovers(): void {
+    const staging = `${STAGED_PREFIX}${this.#owner}-`;
+    try {
+      const left = this.#directories().flatMap((prefix) =>
+        readdirSync(`${this.place}/${prefix}`)
+          .filter((name) => name.startsWith(staging))
+          .map((name) => prefix + name),
+      );
+      if (left.length === 0) return;
+      const oldestS = this.clockS() - LEFTOVER_S;
+      for (const path of left) {
+        const status = this.#statusOf(path);
+        if (status && status.ctimeMs / 1000 < oldestS) unlinkSync(`${this.place}/${path}`);
+      }
+    } catch (error) {
+      // Somebody else clears away, too.
+      if (errnoName(error) === 'ENOENT') return;
+      throw storeError(this.place, 'clear away what an interrupted run left', error);
+    }
   }
 
   clockS(): number {
@@ -284,12 +317,13 @@ export class DirectoryStore implements Store {
 
   freeBytes(): number {
     try {
-      const { bavail, bsize } = statfsSync(this.place);
-      return bavail * bsize;
+      const { bavail, bfree, blocks, bsize } = statfsSync(this.place);
+      // Some network filesystems do not know, and say 0 of everything.
+      if (blocks > 0) return (process.geteuid?.() === 0 ? bfree : bavail) * bsize;
     } catch {
-      // Only used to explain a failure better.
-      return Number.MAX_SAFE_INTEGER;
+      // Only used to explain a failure better, or to foresee it.
     }
+    return Number.MAX_SAFE_INTEGER;
   }
 
   async settle(): Promise<void> {

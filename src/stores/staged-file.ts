@@ -24,33 +24,38 @@ export type Staging = {
   readonly fd: number;
   /** The staging name; undefined while it has none. */
   readonly name: string | undefined;
-  /** Where in the store a file of that name lies, or would lie. */
-  readonly pathOf: (name: string) => string;
+  /** What stands before the names of the directory of the store that it is in. */
+  readonly prefix: string;
+  /** Begins a staging name there. */
   readonly stagingPrefix: string;
+  /** Makes names there durable, where `settle` of the store does not. */
+  readonly syncPlace: () => void;
 };
 
 export class DirectoryStagedFile implements StagedFile {
   readonly fd: number;
   readonly #place: string;
   readonly #dir: number;
-  readonly #pathOf: Staging['pathOf'];
+  readonly #prefix: string;
   readonly #stagingPrefix: string;
+  readonly #syncPlace: Staging['syncPlace'];
   #name: string | undefined;
   #open = true;
 
-  constructor({ place, dir, fd, name, pathOf, stagingPrefix }: Staging) {
+  constructor({ place, dir, fd, name, prefix, stagingPrefix, syncPlace }: Staging) {
     this.fd = fd;
     this.#place = place;
     this.#dir = dir;
     this.#name = name;
-    this.#pathOf = pathOf;
+    this.#prefix = prefix;
     this.#stagingPrefix = stagingPrefix;
+    this.#syncPlace = syncPlace;
   }
 
   async publish(name: string): Promise<void> {
     try {
       await fsyncAsync(this.fd);
-      this.#link(name);
+      this.#link(this.#prefix + name);
       this.#close();
     } catch (error) {
       this.discard();
@@ -66,13 +71,10 @@ export class DirectoryStagedFile implements StagedFile {
         libc.linkFd(this.fd, this.#dir, libc.cString(aside));
         this.#name = aside;
       }
-      libc.renameAt(
-        this.#dir,
-        libc.cString(this.#name),
-        this.#dir,
-        libc.cString(this.#pathOf(name)),
-      );
+      const path = libc.cString(this.#prefix + name);
+      libc.renameAt(this.#dir, libc.cString(this.#name), this.#dir, path);
       this.#name = undefined;
+      this.#syncPlace();
       this.#close();
     } catch (error) {
       this.discard();

@@ -24,8 +24,8 @@ export interface StagedFile {
    */
   publish(name: string): Promise<void>;
   /**
-   * The same, in place of a file of that name, wherever in the store it lies: at once, so that at no
-   * moment there is none. @throws {LbsError} no-space, io
+   * The same, in place of the file of that name that it was staged in place of: at once, so that at
+   * no moment there is none. @throws {LbsError} no-space, io
    */
   publishOver(name: string): Promise<void>;
   /** Leaves nothing behind. Never throws. */
@@ -55,8 +55,11 @@ export interface Store {
    * @throws {LbsError} store-unwritable, io
    */
   remove(name: string): boolean;
-  /** @throws {LbsError} store-unwritable, no-space, io */
-  stage(): StagedFile;
+  /**
+   * Begins a file; with `inPlaceOf` where in the store the file of that name lies, for
+   * `publishOver`. @throws {LbsError} store-unwritable, no-space, io
+   */
+  stage(inPlaceOf?: string): StagedFile;
   /** Bytes that can still be written; as large as a number gets where that is not known. */
   freeBytes(): number;
   /** The time now by the clock that `arrivedS` is of. @throws {LbsError} store-unwritable, io */
