@@ -16,6 +16,8 @@ import type { ListEntriesOptions } from './maintain/list-entries.ts';
 import type { RawStanza } from './maintain/raw-stanza.ts';
 import type { SnapshotOptions } from './maintain/snapshot-metadata.ts';
 import type { ForgetOptions, ForgetSummary } from './maintain/forget-options.ts';
+import type { HealOptions, HealSummary } from './maintain/heal-options.ts';
+import type { SyncOptions, SyncSummary } from './maintain/sync-options.ts';
 import type { SnapshotInfo, VerifyOptions, VerifySummary } from './maintain/verify-options.ts';
 import type { ReadOptions, RestoreOptions, RestoreSummary } from './restore/restore-options.ts';
 import type { BytePath } from './std/byte-path.ts';
@@ -40,6 +42,8 @@ export type {
   Period as RetentionPeriod,
   RetentionRules,
 } from './maintain/retention.ts';
+export type { HealOptions, HealSummary } from './maintain/heal-options.ts';
+export type { SyncOptions, SyncSummary } from './maintain/sync-options.ts';
 export type {
   SnapshotInfo,
   VerifyDepth,
@@ -87,6 +91,24 @@ export async function restore(options: RestoreOptions): Promise<RestoreSummary> 
 export async function verify(options: VerifyOptions): Promise<VerifySummary> {
   const run = await import('./maintain/verify.ts');
   return await run.verify(options);
+}
+
+/**
+ * Copies snapshots to another store: only what is missing there, and checked. What is damaged is
+ * reported, counted in the summary, and costs only the snapshots that need it. @throws {LbsError}
+ */
+export async function sync(options: SyncOptions): Promise<SyncSummary> {
+  const run = await import('./maintain/sync.ts');
+  return await run.sync(options);
+}
+
+/**
+ * Replaces damaged or missing files of a store by good ones from another. What cannot be healed is
+ * reported, and counted in the summary. @throws {LbsError}
+ */
+export async function heal(options: HealOptions): Promise<HealSummary> {
+  const run = await import('./maintain/heal.ts');
+  return await run.heal(options);
 }
 
 /** The snapshots of a store, oldest first. @throws {LbsError} */

@@ -84,6 +84,35 @@ test('forget decides by rules or names, and refuses what would keep nothing', as
   );
 });
 
+test('sync copies snapshots to another store, and heal mends it from there', async (t) => {
+  const at = places(t);
+  makeSmallTree(at.tree);
+  const copy = join(at.base, 'copy');
+  mkdirSync(copy);
+  const { store } = at;
+  const made = await lbs.backup({ store, localdb: at.localdb, paths: [lbs.bytePath(at.tree)] });
+
+  const files: string[] = [];
+  const report = (event: lbs.ReportEvent) => {
+    if (event.type === 'copied') files.push(event.file);
+  };
+  const synced = await lbs.sync({ source: store, destination: copy, report });
+  t.deepEqual(synced.copied, [made.snapshot]);
+  t.is(files.at(-1), `snapshot-${made.snapshot}.lbs`);
+  t.is(files.length, synced.segments + 3);
+
+  const [segment = ''] = files;
+  writeFileSync(join(store, segment), 'rotten');
+  const dry = await lbs.heal({ store, from: copy, dryRun: true });
+  t.deepEqual(dry, { dryRun: true, damaged: 1, healed: 1, left: 0 });
+  t.is(readFileSync(join(store, segment), 'utf8'), 'rotten');
+  const healed = await lbs.heal({ store, from: copy });
+  t.deepEqual(healed, { dryRun: false, damaged: 1, healed: 1, left: 0 });
+  t.deepEqual(readFileSync(join(store, segment)), readFileSync(join(copy, segment)));
+  const error = await t.throwsAsync(lbs.sync({ source: store, destination: `${copy}/none` }));
+  t.true(error instanceof lbs.LbsError && error.code === 'store-missing');
+});
+
 test('a program that Node was given as text can use the threads of this one', async (t) => {
   const at = places(t);
   for (let n = 0; n < 2100; n++) writeFileSync(join(at.tree, `${n}`), pseudoRandom(`${n}`, 500));
