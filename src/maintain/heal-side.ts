@@ -70,10 +70,10 @@ export class HealSide {
   }
 
   /**
-   * How many of the checksums files here are as a descriptor says, and list no segments that it
-   * does not name.
+   * How well the checksums files here fit a descriptor: of each that is as it says, 2 when it lists
+   * just the segments that are named, 1 when some are left out, which old programs did.
    */
-  async listsThatFit(opened: OpenSnapshot): Promise<number> {
+  async fitOfLists(opened: OpenSnapshot): Promise<number> {
     const named = new Set(opened.descriptor.segments);
     let fitting = 0;
     for (const list of listsOf(opened, this.sums)) {
@@ -81,7 +81,8 @@ export class HealSide {
       try {
         const sums = await readList(this.sums, list, named.size);
         const segments = [...sums.keys()].flatMap((file) => parseSegmentFile(file)?.segment ?? []);
-        if (segments.every((segment) => named.has(segment))) fitting++;
+        if (segments.some((segment) => !named.has(segment))) continue;
+        fitting += new Set(segments).size === named.size ? 2 : 1;
       } catch (error) {
         if (!isDamage(error) && errnoName(error) === undefined) throw error;
       }
@@ -96,7 +97,7 @@ export class HealSide {
   async isOfSame(opened: OpenSnapshot): Promise<boolean> {
     const { segments } = opened.descriptor;
     if (segments.some((segment) => this.source.fileOf(segment) !== undefined)) return true;
-    return (await this.listsThatFit(opened)) > 0;
+    return (await this.fitOfLists(opened)) > 0;
   }
 
   /** What the lists of this store say of a file; undefined for nothing. */

@@ -128,8 +128,8 @@ class HealRun {
     if (isGood) {
       if (!('opened' in theirs) || ours.stored.equals(theirs.stored)) return ours;
       // They differ, and only one can belong to the lists that lie beside ours.
-      const fitting = await this.#ours.listsThatFit(ours.opened);
-      if (fitting >= (await this.#ours.listsThatFit(theirs.opened))) return ours;
+      const fitting = await this.#ours.fitOfLists(ours.opened);
+      if (fitting >= (await this.#ours.fitOfLists(theirs.opened))) return ours;
     }
     const name = snapshot.file.name;
     const trouble = isGood ? 'its checksums files are not as it says' : ours.trouble;
@@ -153,7 +153,7 @@ class HealRun {
     }
     const lists = listsOf(theirs.opened, this.#theirs.sums);
     const isVouchedFor = lists.some(({ recorded }) => recorded !== undefined);
-    if (!isVouchedFor || (await this.#theirs.listsThatFit(theirs.opened)) > 0) return undefined;
+    if (!isVouchedFor || (await this.#theirs.fitOfLists(theirs.opened)) > 0) return undefined;
     return `that of ${place} does not fit the checksums files there`;
   }
 
