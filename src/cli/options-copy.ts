@@ -26,9 +26,9 @@ const HOW: OptionGroup = {
 export const SYNC: CommandSpec = {
   name: 'sync',
   usage: ['[OPTION...] SOURCE DESTINATION [SNAPSHOT...]'],
-  summary: 'Copies snapshots to another store: only what is missing there, and checked.',
+  summary: 'Copies snapshots to another store: only what is missing there.',
   details: [
-    'SOURCE and DESTINATION are stores; DESTINATION is a directory that exists. Without a SNAPSHOT all are copied. Nothing is ever taken out of DESTINATION. Stopped at any time, the same command goes on.',
+    'SOURCE and DESTINATION are stores; DESTINATION is a directory that exists. Without a SNAPSHOT all are copied. Every file is checked where it arrives. Nothing is ever taken out of DESTINATION. Stopped at any time, the same command goes on.',
     SNAPSHOT_WORDS,
   ],
   groups: [HOW, { title: 'What to read', options: [SCHEME, VERIFY_KEY, UNFILTER] }, WHAT_IS_SAID],
@@ -79,7 +79,7 @@ export const REBUILD: CommandSpec = {
 export const HEAL: CommandSpec = {
   name: 'heal',
   usage: ['--store=STORE --from=OTHER [OPTION...]'],
-  summary: 'Replaces damaged or missing files of a store by good ones from another.',
+  summary: 'Replaces damaged or missing files of a store by those of another.',
   details: [
     'Every file that the snapshots of STORE need is held against its checksums, as "lbs verify" does it; only bytes that have these are taken from OTHER. Snapshots that STORE does not have at all are copied by "lbs sync".',
   ],
