@@ -29,6 +29,7 @@ const COMMANDS = [
   'stanza',
   'sync',
   'tag',
+  'usage',
   'verify',
   'why',
 ];
