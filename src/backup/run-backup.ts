@@ -179,7 +179,7 @@ class Run {
   #noteNewDatabase(): void {
     const { store, localdb, report } = this.#plan;
     if (!this.#open.isNew || !store.names().some((file) => parseSnapshotFile(file))) return;
-    const message = `there is no local database in ${localdb}: every file is read, and stored again; if it is elsewhere, stop and say where with --localdb=DIR`;
+    const message = `there is no local database in ${localdb}: every file is read, and stored again. If it is elsewhere, stop and say where with --localdb=DIR; if it is lost, stop and run: lbs rebuild --store=${store.place} --localdb=${localdb}`;
     report({ type: 'note', message });
   }
 

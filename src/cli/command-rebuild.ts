@@ -16,7 +16,7 @@ export async function runRebuild(input: CommandInput): Promise<number> {
     const { rebuild } = await import('../maintain/rebuild.ts');
     const summary = await rebuild({
       ...reading,
-      ...present({ localdb: flags.text('localdb') }),
+      ...present({ localdb: flags.text('localdb'), check: flags.switch('check') }),
       report: report.report,
     });
     report.close();
@@ -27,7 +27,7 @@ export async function runRebuild(input: CommandInput): Promise<number> {
       out.line(
         `the local database knows ${humanCount(blocks)} blocks in ${humanCount(segments)} segments of ${from}`,
       );
-      if (hashed > 0) out.line(`${humanCount(hashed)} segments of other programs were read for it`);
+      if (hashed > 0) out.line(`${humanCount(hashed)} segments were read for it as a whole`);
       out.line('the next backup reads every file, and stores only what is new');
     }
     return damaged > 0 ? EXIT.damaged : EXIT.done;

@@ -49,7 +49,7 @@ export const REBUILD: CommandSpec = {
   usage: ['--store=STORE [--localdb=DIR] [OPTION...]'],
   summary: 'Makes a lost local database again, so that nothing is stored twice.',
   details: [
-    'It is made from descriptors, checksums files and metadata. The next backup reads every file once, and stores only what the store does not hold. A store that may be damaged should be verified first.',
+    'It is made from descriptors, checksums files and metadata. The next backup reads every file once, and stores only what the store does not hold. Segments are believed to be as they were stored; where the store may be damaged, --check makes sure of it.',
   ],
   groups: [
     {
@@ -59,6 +59,10 @@ export const REBUILD: CommandSpec = {
         { name: 'localdb', value: 'DIR', help: 'where the database is to be; default: the store' },
         VERIFY_KEY,
         UNFILTER,
+        {
+          name: 'check',
+          help: 'read all segments, and leave out those that are not as their checksums say',
+        },
       ],
     },
     WHAT_IS_SAID,

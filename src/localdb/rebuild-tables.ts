@@ -22,15 +22,22 @@ export type RebuiltSnapshot = {
   readonly entries: number;
   readonly files: number;
   readonly bytes: number;
-  /** Numbers of all objects it uses, as `RebuildTables.objectId` makes them. */
-  readonly used: ReadonlySet<number>;
+  /** Segment row number, and a bit per object that is used, lowest first. */
+  readonly used: Iterable<readonly [segmentId: number, objects: Buffer]>;
 };
+
+type KnownBlock = { readonly sha256: Buffer; readonly size: number };
 
 const KEY_BYTES = 6;
 
 export class RebuildTables {
   readonly #open: OpenDatabase;
   readonly #ids = new Map<string, number>();
+  /** Rows of segments that hold objects of metadata logs, and of those that hold content of files. */
+  readonly #metadata = new Set<number>();
+  readonly #data = new Set<number>();
+  /** Objects of which two different things are said. */
+  readonly #contradicted = new Set<number>();
   readonly #statements;
 
   /** All calls until `finish` are one transaction. */
@@ -43,7 +50,10 @@ export class RebuildTables {
          values (?, 'data', ?, ?, ?, 0, ?, 0, ?)`,
       ),
       block: db.prepare('insert or ignore into blocks(id, key, sha256, size) values (?, ?, ?, ?)'),
-      size: db.prepare<[number], number>('select size from blocks where id = ?').pluck(),
+      known: db.prepare<[number], KnownBlock>('select sha256, size from blocks where id = ?'),
+      forget: db.prepare('delete from blocks where id = ?'),
+      group: db.prepare("update segments set grp = 'metadata' where id = ?"),
+      count: db.prepare<[], number>('select count(*) from blocks').pluck(),
       snapshot: db.prepare(
         'insert into snapshots(name, scheme, created, entries, files, bytes) values (?, ?, ?, ?, ?, ?)',
       ),
@@ -65,32 +75,56 @@ export class RebuildTables {
     });
   }
 
-  /** The number of an object; undefined where its segment has no row. */
+  /** The number of an object; undefined where its segment has no row, or can have no such object. */
   objectId(segment: string, object: number): number | undefined {
     const id = this.#ids.get(segment);
-    return id === undefined ? undefined : id * OBJECTS_PER_SEGMENT_MAX + object;
+    // A larger one would be the number of an object of another segment.
+    if (id === undefined || object >= OBJECTS_PER_SEGMENT_MAX) return undefined;
+    return id * OBJECTS_PER_SEGMENT_MAX + object;
   }
 
-  /** An object whose whole content has this digest. */
-  addBlock(id: number, sha256: Buffer, sizeBytes: number): void {
-    this.#guard(() =>
-      this.#statements.block.run(id, sha256.readUIntBE(0, KEY_BYTES), sha256, sizeBytes),
-    );
+  /** An object of content, with the digest of all of it. False when another one is recorded. */
+  addBlock(id: number, sha256: Buffer, sizeBytes: number): boolean {
+    this.#data.add(segmentOf(id));
+    return this.#add(id, sha256, sizeBytes);
+  }
+
+  /** An object of a metadata log. */
+  addMetadata(id: number, sha256: Buffer, sizeBytes: number): void {
+    this.#metadata.add(segmentOf(id));
+    this.#add(id, sha256, sizeBytes);
+  }
+
+  #add(id: number, sha256: Buffer, sizeBytes: number): boolean {
+    return this.#guard(() => {
+      if (this.#contradicted.has(id)) return true;
+      const key = sha256.readUIntBE(0, KEY_BYTES);
+      if (this.#statements.block.run(id, key, sha256, sizeBytes).changes > 0) return true;
+      const known = this.#statements.known.get(id);
+      if (known?.size === sizeBytes && known.sha256.equals(sha256)) return true;
+      this.#statements.forget.run(id);
+      this.#contradicted.add(id);
+      return false;
+    });
   }
 
   addSnapshot(snapshot: RebuiltSnapshot): void {
     const { name, scheme, created, entries, files, bytes, used } = snapshot;
     this.#guard(() => {
       const row = this.#statements.snapshot.run(name, scheme, created, entries, files, bytes);
-      for (const [segment, objects] of bitsOf(used)) {
+      for (const [segment, objects] of used) {
         this.#statements.used.run(row.lastInsertRowid, segment, objects);
       }
     });
   }
 
-  /** Makes it all count. The sizes of segments are those of the objects that are known. */
-  finish(): void {
-    this.#guard(() => {
+  /**
+   * Makes it all count; the number of objects that can be found. The sizes of segments are those of
+   * the objects that are known.
+   */
+  finish(): number {
+    return this.#guard(() => {
+      for (const id of this.#metadata) if (!this.#data.has(id)) this.#statements.group.run(id);
       this.#open.db.exec(
         `update segments set
            raw_bytes = (select coalesce(sum(size), 0) from blocks
@@ -101,36 +135,19 @@ export class RebuildTables {
              and segments.id * ${OBJECTS_PER_SEGMENT_MAX} + ${OBJECTS_PER_SEGMENT_MAX - 1})`,
       );
       this.#open.db.exec('commit');
+      return this.#statements.count.get() ?? 0;
     });
   }
 
-  #guard(work: () => void): void {
+  #guard<T>(work: () => T): T {
     try {
-      work();
+      return work();
     } catch (error) {
       throw databaseError(this.#open.file, 'write', error);
     }
   }
 }
 
-/** A bit per object, lowest first, by number of the segment's row. */
-function bitsOf(used: ReadonlySet<number>): Map<number, Buffer> {
-  const objects = new Map<number, number[]>();
-  for (const id of used) {
-    const object = id % OBJECTS_PER_SEGMENT_MAX;
-    const segment = (id - object) / OBJECTS_PER_SEGMENT_MAX;
-    const of = objects.get(segment);
-    if (of) of.push(object);
-    else objects.set(segment, [object]);
-  }
-  const bits = new Map<number, Buffer>();
-  for (const [segment, numbers] of objects) {
-    const last = numbers.reduce((highest, number) => Math.max(highest, number), 0);
-    const bytes = Buffer.alloc((last >> 3) + 1);
-    for (const number of numbers) {
-      bytes[number >> 3] = (bytes[number >> 3] ?? 0) | (1 << (number & 7));
-    }
-    bits.set(segment, bytes);
-  }
-  return bits;
+function segmentOf(id: number): number {
+  return Math.floor(id / OBJECTS_PER_SEGMENT_MAX);
 }

@@ -135,6 +135,11 @@ function run(
   for (const row of cleaning.segments()) {
     // Of another store that uses the same database.
     if (!isThere(row.file)) continue;
+    // Nothing is known of what is in it (another program wrote it, and the database was rebuilt).
+    if (row.rawBytes === 0) {
+      segmentsLeft++;
+      continue;
+    }
     const segment = {
       ageDays: ageOf(row.created),
       used: row.usedBytes / Math.max(1, row.rawBytes),

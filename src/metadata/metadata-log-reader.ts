@@ -77,6 +77,8 @@ export type ReadMetadataOptions = {
   /** Objects kept from other snapshots of the same store; the caller closes it. */
   readonly objects?: MetadataObjects;
   readonly memory?: IncludeMemory;
+  /** Is told of each object (or stretch of one) of the log, and of each list of blocks, that is read. */
+  readonly onObject?: (reference: ObjectReference) => void;
   /**
    * Is offered each place of the text where a stanza begins: takes that stanza, and returns where it
    * ends, or leaves it (undefined) to be given out as an entry.
@@ -235,6 +237,7 @@ class LogReader {
       this.#damaged(error, undefined);
       return;
     }
+    this.#options.onObject?.(top);
     const narrowed = this.#narrowed.get(this.#nameOf(top));
     if (narrowed !== undefined) {
       for (const reference of narrowed) yield* this.entries(reference, depth + 1);
@@ -310,7 +313,9 @@ class LogReader {
       throw new LbsError('format-syntax', 'lists of blocks nested too deep');
     return data.flatMap((text) => {
       if (!text.startsWith('@')) return [text];
-      const list = this.#objects.use(objectReference(text.slice(1), this.#dialect), latin1);
+      const reference = objectReference(text.slice(1), this.#dialect);
+      const list = this.#objects.use(reference, latin1);
+      this.#options.onObject?.(reference);
       const lines = list.split(/\s+/);
       return this.#plainData(
         lines.filter((line) => line !== ''),

@@ -1,0 +1,129 @@
+/**
+ * Which objects a snapshot uses, as rebuild collects them: a bit for each object of its segments.
+ *
+ * What a stretch of metadata uses is the same in every snapshot that includes it, so it is read once,
+ * however many do, and remembered as differences of numbers: mostly one byte an object.
+ */
+import { OBJECTS_PER_SEGMENT_MAX } from '../localdb/block-index.ts';
+import type { IncludeMemory } from '../metadata/metadata-log-reader.ts';
+import { GrowingBytes } from '../std/growing-bytes.ts';
+
+/** What is remembered takes no more; beyond that, stretches are read once for each snapshot. */
+const REMEMBERED_BYTES_MAX = 64 * 1024 * 1024;
+const FIRST_BITS_BYTES = 16;
+
+/** Numbers of objects, as `RebuildTables.objectId` makes them. */
+export class ObjectBits {
+  readonly #bits = new Map<number, Buffer>();
+
+  add(id: number): void {
+    const object = id % OBJECTS_PER_SEGMENT_MAX;
+    const segment = (id - object) / OBJECTS_PER_SEGMENT_MAX;
+    const byte = object >> 3;
+    let bits = this.#bits.get(segment);
+    if (bits === undefined || byte >= bits.length) {
+      const grown = Buffer.alloc(Math.max(FIRST_BITS_BYTES, byte + 1, (bits?.length ?? 0) * 2));
+      bits?.copy(grown);
+      this.#bits.set(segment, (bits = grown));
+    }
+    bits[byte] = (bits[byte] ?? 0) | (1 << (object & 7));
+  }
+
+  /** A bit per object, lowest first and without zero bytes at the end, by number of the segment's row. */
+  *segments(): Generator<[segment: number, objects: Buffer]> {
+    for (const [segment, bits] of this.#bits) {
+      let length = bits.length;
+      while (length > 0 && bits[length - 1] === 0) length--;
+      yield [segment, bits.subarray(0, length)];
+    }
+  }
+
+  *ids(): Generator<number> {
+    for (const [segment, bits] of this.segments()) {
+      for (let byte = 0; byte < bits.length; byte++) {
+        for (let left = bits[byte] ?? 0, bit = 0; left !== 0; left >>= 1, bit++) {
+          if ((left & 1) === 1) yield segment * OBJECTS_PER_SEGMENT_MAX + 8 * byte + bit;
+        }
+      }
+    }
+  }
+}
+
+/** Differences from one number to the next, 7 bits a byte, the lowest first; a sign below. */
+function packed(ids: Iterable<number>): Buffer {
+  const bytes = new GrowingBytes(256);
+  const one = Buffer.alloc(1);
+  let before = 0;
+  for (const id of ids) {
+    const difference = id - before;
+    let rest = difference < 0 ? -2 * difference - 1 : 2 * difference;
+    before = id;
+    do {
+      const low = rest % 128;
+      rest = (rest - low) / 128;
+      one[0] = rest > 0 ? low + 128 : low;
+      bytes.addBytes(one);
+    } while (rest > 0);
+  }
+  return Buffer.from(bytes.bytes);
+}
+
+function* unpacked(bytes: Buffer): Generator<number> {
+  let id = 0;
+  for (let at = 0; at < bytes.length;) {
+    let value = 0;
+    for (let scale = 1, more = true; more; scale *= 128) {
+      const byte = bytes[at++] ?? 0;
+      value += (byte % 128) * scale;
+      more = byte >= 128;
+    }
+    id += value % 2 === 1 ? -(value + 1) / 2 : value / 2;
+    yield id;
+  }
+}
+
+type OpenInclude = { readonly reference: string; readonly used: ObjectBits; isSpoilt: boolean };
+
+export class UsesOfIncludes implements IncludeMemory {
+  readonly #known = new Map<string, Buffer>();
+  readonly #open: OpenInclude[] = [];
+  #bytes = 0;
+  /** By the present snapshot. */
+  used = new ObjectBits();
+
+  /** Begins a snapshot. */
+  begin(): void {
+    this.used = new ObjectBits();
+    this.#open.length = 0;
+  }
+
+  use(id: number): void {
+    this.used.add(id);
+    for (const { used } of this.#open) used.add(id);
+  }
+
+  isKnown(reference: string): boolean {
+    const known = this.#known.get(reference);
+    if (known === undefined) return false;
+    for (const id of unpacked(known)) this.use(id);
+    return true;
+  }
+
+  /** Something of what is being read could not be: it is not remembered. */
+  spoil(): void {
+    for (const open of this.#open) open.isSpoilt = true;
+  }
+
+  enter(reference: string): void {
+    this.#open.push({ reference, used: new ObjectBits(), isSpoilt: false });
+  }
+
+  leave(reference: string): void {
+    const open = this.#open.pop();
+    if (open?.reference !== reference || open.isSpoilt) return;
+    const bytes = packed(open.used.ids());
+    if (this.#bytes + bytes.length > REMEMBERED_BYTES_MAX) return;
+    this.#bytes += bytes.length;
+    this.#known.set(reference, bytes);
+  }
+}
