@@ -6,6 +6,7 @@
  */
 import { formatObjectName } from '../format/reference.ts';
 import type { BlockIndex } from '../localdb/block-index.ts';
+import type { BlockPlace } from '../localdb/pending-blocks.ts';
 import type { SegmentWriter } from '../segments/segment-writer.ts';
 import type { SegmentUse } from './segment-use.ts';
 
@@ -47,6 +48,11 @@ export class BlockStore {
     const reference = this.#put(group, data, { sha256, age: known?.age });
     this.counts.dataBytes += data.length;
     return { reference, outcome: known === undefined ? 'new' : 'repack' };
+  }
+
+  /** Tells the index of a stored object whose digest nobody knew. */
+  learn(place: BlockPlace, sha256: string, sizeBytes: number): void {
+    this.#index.learn(place, sha256, sizeBytes);
   }
 
   /** Stores a metadata object, always anew. */

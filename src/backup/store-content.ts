@@ -46,6 +46,8 @@ export type StoredContent = {
   readonly openedS: number;
   /** False when the file kept changing: what is stored may mix its states. */
   readonly isStable: boolean;
+  /** True when it was found to be what a rebuilt stat cache says. */
+  readonly isKept?: true;
 };
 
 /** What reading needs of its run. */

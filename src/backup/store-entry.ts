@@ -24,6 +24,7 @@ import {
   storeContent,
 } from './store-content.ts';
 import { storeSmallFile } from './store-small-file.ts';
+import { keepContent } from './keep-content.ts';
 import { type Saving, type SavingRules, savingFor } from './unchanged.ts';
 
 /**
@@ -139,6 +140,9 @@ export class EntryStore {
     const { status } = entry;
     try {
       if (isToRead) {
+        if (record?.isRebuilt === true && this.#stages.use.isContentUsable(record)) {
+          return this.#readKnown(seen, record);
+        }
         const stored = storeSmallFile(entry, this.#tools);
         return stored === undefined ? this.#readLong(seen) : this.#addRead(seen, stored);
       }
@@ -158,6 +162,18 @@ export class EntryStore {
     try {
       const stored = await storeContent(seen.entry, this.#tools);
       await this.#addRead(seen, stored);
+    } catch (error) {
+      this.#leaveOut(seen.entry, error);
+    }
+  }
+
+  /** Reads a file of which only the content is known, and stores it if that is another one now. */
+  async #readKnown(seen: SeenEntry, record: CacheRecord): Promise<void> {
+    try {
+      const kept = await keepContent(seen.entry, record, this.#tools);
+      if (kept === undefined) return await this.#readLong(seen);
+      this.#stages.use.markContent(record);
+      await this.#addRead(seen, kept);
     } catch (error) {
       this.#leaveOut(seen.entry, error);
     }
@@ -198,7 +214,7 @@ export class EntryStore {
     const wasKnown = record !== undefined;
     const content = contentText(stored.fields);
     if (!wasKnown) this.counts.filesNew++;
-    else if (record.content === content) this.counts.filesUnchanged++;
+    else if (stored.isKept === true || record.content === content) this.counts.filesUnchanged++;
     else this.counts.filesChanged++;
     const { word: status, sizeBytes } = stored;
     report({ type: 'stored', path: entry.path, status, known: wasKnown, sizeBytes });

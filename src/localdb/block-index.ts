@@ -101,6 +101,10 @@ export class BlockIndex {
       ),
       keys: db.prepare<[], number>('select key from blocks').pluck(),
       countKeys: db.prepare<[], number>('select coalesce(sum(objects), 0) from segments').pluck(),
+      learn: db.prepare('insert or ignore into blocks(id, key, sha256, size) values (?, ?, ?, ?)'),
+      grow: db.prepare(
+        'update segments set raw_bytes = raw_bytes + ?, objects = objects + 1 where id = ?',
+      ),
       addBlock: db.prepare('insert into blocks(id, key, sha256, size, age) values (?, ?, ?, ?, ?)'),
     };
     this.#keys = this.#statements.countKeys.get() ?? 0;
@@ -219,6 +223,26 @@ export class BlockIndex {
       const age = objects.age(object) ?? null;
       const size = objects.sizeBytes(object);
       this.#statements.addBlock.run(first + object, keyOfBytes(digest), digest, size, age);
+    }
+  }
+
+  /** An object of a stored segment that had no row, since nobody knew its digest: all of it. */
+  learn({ segment, object }: BlockPlace, sha256: string, sizeBytes: number): void {
+    const row = this.segment(segment);
+    if (row === undefined || object >= OBJECTS_PER_SEGMENT_MAX) return;
+    const key = keyOf(sha256);
+    const id = row.id * OBJECTS_PER_SEGMENT_MAX + object;
+    const work = this.#open.db.transaction(() => {
+      const digest = Buffer.from(sha256, 'hex');
+      if (this.#statements.learn.run(id, key, digest, sizeBytes).changes === 0) return;
+      this.#statements.grow.run(sizeBytes, row.id);
+      this.#keys++;
+      this.#filter?.add(key);
+    });
+    try {
+      work.immediate();
+    } catch (error) {
+      throw databaseError(this.#open.file, 'write', error);
     }
   }
 

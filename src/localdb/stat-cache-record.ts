@@ -18,7 +18,7 @@
 import { type ByteText, RepeatedText, asByteText, byteText } from '../std/byte-text.ts';
 import { uriEscapeText, uriUnescapeText } from '../format/uri-escape.ts';
 import type { GrowingBytes } from '../std/growing-bytes.ts';
-import { type StatusLine, UNTRUSTED_BYTE } from './status-line.ts';
+import { REBUILT_BYTE, type StatusLine, UNTRUSTED_BYTE } from './status-line.ts';
 
 /** A metadata object, and where the root of an older snapshot names it. */
 export type CacheGroup = {
@@ -145,6 +145,11 @@ export class CacheRecord implements CacheFacts {
   /** True when the entry need not be looked at again as long as its status stays. */
   get isTrusted(): boolean {
     return this.group.bytes[this.#placeAt - 2] !== UNTRUSTED_BYTE;
+  }
+
+  /** True when only its content is known, from a snapshot; lines of a status begin with a type. */
+  get isRebuilt(): boolean {
+    return this.group.bytes[this.#statusAt] === REBUILT_BYTE;
   }
 
   /** True when the content identities agree and the record is trusted. */

@@ -16,6 +16,9 @@ const DOT = 0x2e;
 const MINUS = 0x2d;
 const BAR = 0x7c;
 const UNTRUSTED = '?';
+/** The line of an entry that `rebuild` knew from a snapshot: no status is known, only its content. */
+export const REBUILT = '-?';
+export const REBUILT_BYTE = 0x2d;
 export const UNTRUSTED_BYTE = 0x3f;
 
 const SMALL_MAX = 0x7fffffff;

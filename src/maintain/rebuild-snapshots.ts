@@ -10,6 +10,7 @@ import { hash } from 'node:crypto';
 import { LbsError, type ErrorCode, messageOf } from '../errors.ts';
 import { type Entry, referencesOf } from '../format/entry.ts';
 import { type ObjectReference, formatObjectName } from '../format/reference.ts';
+import { parseSnapshotName } from '../format/snapshot-name.ts';
 import { parseTimestamp } from '../format/timestamp.ts';
 import type { RebuildTables } from '../localdb/rebuild-tables.ts';
 import { readMetadata } from '../metadata/metadata-log-reader.ts';
@@ -58,6 +59,7 @@ export class RebuildSnapshots {
   readonly #refused = new Set<string>();
   /** Metadata objects that have a row: one for each 64 KiB of stanzas. */
   readonly #metadata = new Set<number>();
+  readonly #last = new Map<string, OpenSnapshot>();
   #snapshots = 0;
   #segments = 0;
   #hashed = 0;
@@ -111,12 +113,19 @@ export class RebuildSnapshots {
         onDamage(`${showPath(entry.path)}: ${error.message}`);
       }
     }
-    const scheme = descriptor.scheme ?? '';
+    // Not what the descriptor says of it: it becomes the name of a file.
+    const scheme = parseSnapshotName(name)?.scheme ?? '';
     const used = this.#uses.used.segments();
     // What was left out as known is not counted again; the descriptor says how many there are.
     const { entries: count, files, bytes } = descriptor.counts ?? counts;
     this.#parts.tables.addSnapshot({ name, scheme, created, entries: count, files, bytes, used });
+    this.#last.set(scheme, snapshot);
     this.#snapshots++;
+  }
+
+  /** The last snapshot of each scheme. */
+  lastOfSchemes(): Iterable<[scheme: string, snapshot: OpenSnapshot]> {
+    return this.#last;
   }
 
   /** Rows for the segments that have none; those that cannot be vouched for get none. */

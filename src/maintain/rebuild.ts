@@ -11,12 +11,13 @@
  * with `check` all are. The next backup reads every file, because inodes are not recorded, and
  * stores none of what the store has.
  */
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { LbsError, isOutOfSpace, messageOf } from '../errors.ts';
 import { lockLocaldb } from '../localdb/lock.ts';
 import { LOCALDB_FILE, openDatabase } from '../localdb/open-localdb.ts';
 import { RebuildTables } from '../localdb/rebuild-tables.ts';
+import { statCacheFile } from '../localdb/stat-cache-place.ts';
 import { MetadataObjects } from '../metadata/metadata-objects.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
 import { type SnapshotFile, openSnapshot, snapshotsAmong } from '../snapshots/open-snapshot.ts';
@@ -25,6 +26,7 @@ import type { Store } from '../stores/store.ts';
 import { segmentListsAmong } from './read-segment-list.ts';
 import type { RebuildOptions, RebuildSummary } from './rebuild-options.ts';
 import { RebuildSnapshots } from './rebuild-snapshots.ts';
+import { writeRebuiltCache } from './rebuilt-cache.ts';
 
 const ASIDE = 'lbs-localdb.rebuild';
 
@@ -95,6 +97,11 @@ function putInPlace(aside: string, localdb: string): void {
     for (const suffix of ['-wal', '-shm']) {
       rmSync(join(localdb, LOCALDB_FILE + suffix), { force: true });
     }
+    for (const name of readdirSync(aside)) {
+      // A cache that was not lost knows more.
+      const isCache = name !== LOCALDB_FILE && !existsSync(join(localdb, name));
+      if (isCache) renameSync(join(aside, name), join(localdb, name));
+    }
     renameSync(join(aside, LOCALDB_FILE), join(localdb, LOCALDB_FILE));
   } catch (error) {
     throw unwritable(localdb, error);
@@ -125,6 +132,10 @@ async function build(
       } catch (error) {
         run.lose(snapshot.name, error);
       }
+    }
+    for (const [scheme, snapshot] of run.lastOfSchemes()) {
+      const cache = statCacheFile(aside, scheme === '' ? undefined : scheme);
+      await writeRebuiltCache(cache, snapshot, { source, objects, signal: options.signal });
     }
     return run.finish();
   } finally {
