@@ -18,6 +18,7 @@ import type { SnapshotOptions } from './maintain/snapshot-metadata.ts';
 import type { ForgetOptions, ForgetSummary } from './maintain/forget-options.ts';
 import type { HealOptions, HealSummary } from './maintain/heal-options.ts';
 import type { SyncOptions, SyncSummary } from './maintain/sync-options.ts';
+import type { RebuildOptions, RebuildSummary } from './maintain/rebuild-options.ts';
 import type { SnapshotInfo, VerifyOptions, VerifySummary } from './maintain/verify-options.ts';
 import type { ReadOptions, RestoreOptions, RestoreSummary } from './restore/restore-options.ts';
 import type { BytePath } from './std/byte-path.ts';
@@ -44,6 +45,7 @@ export type {
 } from './maintain/retention.ts';
 export type { HealOptions, HealSummary } from './maintain/heal-options.ts';
 export type { SyncOptions, SyncSummary } from './maintain/sync-options.ts';
+export type { RebuildOptions, RebuildSummary } from './maintain/rebuild-options.ts';
 export type {
   SnapshotInfo,
   VerifyDepth,
@@ -124,6 +126,12 @@ export async function list(options: ReadOptions): Promise<SnapshotInfo[]> {
 export async function forget(options: ForgetOptions): Promise<ForgetSummary> {
   const run = await import('./maintain/forget.ts');
   return await run.forget(options);
+ * Makes a lost local database again, from a store; the next backup then stores nothing again. Damage
+ * is reported as events, and counted in the summary. @throws {LbsError} usage when there is one
+ */
+export async function rebuild(options: RebuildOptions): Promise<RebuildSummary> {
+  const run = await import('./maintain/rebuild.ts');
+  return await run.rebuild(options);
 }
 
 /** The entries of a snapshot in path order, one at a time. @throws {LbsError} */

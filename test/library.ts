@@ -1,6 +1,6 @@
 /** `import ... from 'lbs'`: the built library does what the commands do, with events. */
 import { execFile } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import test from 'ava';
@@ -111,6 +111,30 @@ test('sync copies snapshots to another store, and heal mends it from there', asy
   t.deepEqual(readFileSync(join(store, segment)), readFileSync(join(copy, segment)));
   const error = await t.throwsAsync(lbs.sync({ source: store, destination: `${copy}/none` }));
   t.true(error instanceof lbs.LbsError && error.code === 'store-missing');
+});
+
+test('rebuild makes a lost local database again, and says what of the store is missing', async (t) => {
+  const at = places(t);
+  makeSmallTree(at.tree);
+  const { store, localdb } = at;
+  const backup = async () => lbs.backup({ store, localdb, paths: [lbs.bytePath(at.tree)] });
+  const first = await backup();
+  await t.throwsAsync(lbs.rebuild({ store, localdb }), { code: 'usage' });
+  rmSync(localdb, { recursive: true });
+  const rebuilt = await lbs.rebuild({ store, localdb });
+  t.like(rebuilt, { snapshots: 1, segments: first.segmentsStored, hashed: 0, damaged: 0 });
+  t.is((await backup()).dataBytesAdded, 0);
+
+  rmSync(localdb, { recursive: true });
+  for (const name of readdirSync(store)
+    .filter((file) => file.includes('.tar'))
+    .slice(0, 1)) {
+    rmSync(join(store, name));
+  }
+  const events: lbs.ReportEvent[] = [];
+  const report = (event: lbs.ReportEvent) => void events.push(event);
+  t.true((await lbs.rebuild({ store, localdb, report })).damaged > 0);
+  t.true(events.some(({ type }) => type === 'damage'));
 });
 
 test('a program that Node was given as text can use the threads of this one', async (t) => {

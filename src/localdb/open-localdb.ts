@@ -58,7 +58,7 @@ export function databaseError(file: string, doing: string, cause: unknown): LbsE
 function damaged(file: string, why: string, cause?: unknown): LbsError {
   return new LbsError('localdb-corrupt', `the local database ${file} is damaged: ${why}`, {
     cause,
-    hint: `no backup is harmed. Start a new one with: mv ${file} ${file}.damaged   (the next backup reads every file and stores it again)`,
+    hint: `no backup is harmed. Start a new one with: mv ${file} ${file}.damaged   (then make it again: lbs rebuild)`,
   });
 }
 

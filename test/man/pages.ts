@@ -24,6 +24,7 @@ const COMMANDS = [
   'hold',
   'list',
   'ls',
+  'rebuild',
   'release',
   'restore',
   'stanza',
