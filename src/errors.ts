@@ -36,6 +36,7 @@ export type ErrorCode =
   | 'no-space'
   | 'io'
   | 'interrupted'
+  | 'time-limit'
   | 'internal';
 
 /** Exit codes, as in lbs(1): the same numbers that scripts around restic already know. */

@@ -43,6 +43,8 @@ export type BackupOptions = {
   readonly tags?: readonly string[];
   /** Report what would be done; change neither store nor local state. */
   readonly dryRun?: boolean;
+  /** Stop tidily after so many seconds, without a snapshot; the next run goes on. */
+  readonly maxDurationS?: number;
   readonly report?: Report;
   readonly signal?: AbortSignal;
 };

@@ -42,7 +42,7 @@ import type { DirectoryStore } from '../stores/directory-store.ts';
 import { openStore } from '../stores/open-store.ts';
 import { VERSION } from '../version.ts';
 import type { BackupOptions, BackupSummary } from './backup-options.ts';
-import { Breather } from './breather.ts';
+import { Breather, isTidyStop } from './breather.ts';
 import { DryRunSegments, type SegmentSink } from './dry-run-segments.ts';
 import { LostSegments } from './lost-segments.ts';
 import { metadataReuse } from './metadata-reuse.ts';
@@ -202,7 +202,7 @@ class Run {
       reuse,
       cache,
     );
-    const breather = new Breather(report, options.signal, this.#snapshots.lastTotals(this.#scheme));
+    const breather = new Breather(options, this.#snapshots.lastTotals(this.#scheme));
     const accounts = new RecordedAccounts(old?.accounts);
     const fullMetadata = options.fullMetadata ?? false;
     const entries = new EntryStore({
@@ -235,8 +235,15 @@ class Run {
     } catch (error) {
       // What was read before an interruption is kept for the next run; after a failure of
       // store or filter there is nothing to be gained.
-      const isInterrupted = error instanceof LbsError && error.code === 'interrupted';
-      await (isInterrupted ? segments.close() : segments.abandon());
+      try {
+        if (!isTidyStop(error)) throw error;
+        await metadata.finishEarly(accounts.common(), old?.rest() ?? []);
+        await segments.close();
+        cache?.commit();
+      } catch (failure) {
+        await segments.abandon();
+        throw failure;
+      }
       throw error;
     } finally {
       await this.#side.close();

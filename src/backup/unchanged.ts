@@ -47,6 +47,22 @@ export class RecordedAccounts {
   present(): CachedAccount[] {
     return [...this.#present.values()];
   }
+
+  /**
+   * Those that are true of what this run wrote and of what is left of the snapshot before: a name
+   * that changed meanwhile is neither, and stanzas with it are written anew.
+   */
+  common(): CachedAccount[] {
+    const before = [...this.#before].flatMap(([key, name]): CachedAccount[] => {
+      const kind = key.startsWith('u') ? 'u' : 'g';
+      return this.#present.has(key) ? [] : [{ kind, id: Number(key.slice(1)), name }];
+    });
+    const isCommon = ({ kind, id, name }: CachedAccount) => {
+      const key = `${kind}${id}`;
+      return !this.#before.has(key) || this.#before.get(key) === name;
+    };
+    return [...before, ...this.present().filter(isCommon)];
+  }
 }
 
 /** What the stat cache can save for one entry. */

@@ -56,6 +56,20 @@ function segmentSizeOf(flags: FlagValues): number | undefined {
   });
 }
 
+const TIME = /^(?:(\d{1,6})h)?(?:(\d{1,6})min)?(?:(\d{1,9})s)?$/;
+
+/** @throws {LbsError} usage */
+function maxDurationOf(flags: FlagValues): number | undefined {
+  const text = flags.text('max-duration');
+  if (text === undefined) return undefined;
+  const [, hours = 0, minutes = 0, seconds = 0] = TIME.exec(text) ?? [];
+  const durationS = Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds);
+  if (durationS > 0) return durationS;
+  throw new LbsError('usage', `--max-duration=${JSON.stringify(text)} is not a time`, {
+    hint: 'write hours, minutes and seconds, as in 6h, 1h30min or 90s',
+  });
+}
+
 /** @throws {LbsError} usage */
 function intentOf(flags: FlagValues): number | undefined {
   const text = flags.text('intent');
@@ -105,6 +119,7 @@ function backupOptionsOf(flags: FlagValues): BackupOptions {
       excludeCaches: flags.switch('exclude-caches'),
       segmentSizeBytes: segmentSizeOf(flags),
       intent: intentOf(flags),
+      maxDurationS: maxDurationOf(flags),
       dryRun: flags.switch('dry-run'),
     }),
   };

@@ -84,6 +84,11 @@ export const BACKUP: CommandSpec = {
           help: 'read this share of the unchanged files again, to find silent corruption',
         },
         {
+          name: 'max-duration',
+          value: 'TIME',
+          help: 'stop after TIME, as in 6h or 1h30min, without a snapshot; the next run goes on from there',
+        },
+        {
           name: 'dry-run',
           short: 'n',
           help: 'say what would be done; change neither store nor local state',

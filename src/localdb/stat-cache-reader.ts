@@ -139,6 +139,22 @@ export class StatCacheReader {
     return this.#group;
   }
 
+  /**
+   * What was not come to yet: records of the present group, if it was begun, then whole groups.
+   * Nothing can be found afterwards.
+   */
+  *rest(): Generator<CacheRecord | CacheGroup> {
+    for (let group = this.#present(); group !== undefined; group = this.#present()) {
+      if (this.#indexInGroup === 0) {
+        yield group;
+        this.#at = group.bytes.length;
+        continue;
+      }
+      const record = this.#take(group);
+      if (record !== undefined) yield record;
+    }
+  }
+
   /** The record that is next. */
   #take(group: CacheGroup): CacheRecord | undefined {
     const path = this.#at;

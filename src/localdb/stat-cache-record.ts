@@ -57,6 +57,10 @@ export type CacheFacts = {
 /** Stands for attributes that could not be read: never equal to any that were. */
 export const UNREAD_XATTRS = '-';
 
+/** Stands for a metadata object where there is none that may be referred to. */
+export const NO_OBJECT = '00000000-0000-0000-0000-000000000000/00000000';
+export const NO_PLACE: StanzaPlace = { object: NO_OBJECT, start: 0, length: 0 };
+
 const NEWLINE = 0x0a;
 const PERCENT = 0x25;
 const PLUS = 0x2b;

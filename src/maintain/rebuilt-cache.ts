@@ -12,7 +12,7 @@ import type { Entry } from '../format/entry.ts';
 import { referencesOf } from '../format/entry.ts';
 import { type Reference, formatObjectName } from '../format/reference.ts';
 import { formatField } from '../format/stanza.ts';
-import { formatRecord } from '../localdb/stat-cache-record.ts';
+import { NO_OBJECT, NO_PLACE, formatRecord } from '../localdb/stat-cache-record.ts';
 import { StatCacheWriter } from '../localdb/stat-cache-writer.ts';
 import { REBUILT } from '../localdb/status-line.ts';
 import { LbsError } from '../errors.ts';
@@ -26,9 +26,6 @@ import { byteText } from '../std/byte-text.ts';
 import { GrowingBytes } from '../std/growing-bytes.ts';
 import { openScratchDatabase } from '../std/scratch-database.ts';
 
-/** Stands for metadata objects: there is none that may be referred to. */
-const NO_OBJECT = `00000000-0000-0000-0000-000000000000/00000000`;
-const NO_PLACE = { object: NO_OBJECT, start: 0, length: 0 };
 const GROUP_BYTES = 64 * 1024;
 const SEGMENT_NAME_CHARS = 36;
 

@@ -19,6 +19,8 @@ import {
   type CacheFacts,
   type CacheGroup,
   type CacheRecord,
+  NO_OBJECT,
+  NO_PLACE,
   formatRecord,
 } from '../localdb/stat-cache-record.ts';
 import type { CachedAccount, RootPlace, StatCacheWriter } from '../localdb/stat-cache-writer.ts';
@@ -27,6 +29,7 @@ import { MetadataObject } from './metadata-object.ts';
 
 /** Flush rule of the family: an object is written once its text exceeds this. */
 const OBJECT_BYTES = 65536;
+const REST_BYTES = 2 * OBJECT_BYTES;
 
 /** Stores one metadata object and returns `segment/object(sha1=..)`. */
 export type StoreMetadata = (text: Buffer) => Promise<string>;
@@ -66,6 +69,7 @@ export class MetadataLogWriter {
   readonly #items: RootItem[] = [];
   /** True while every item was taken over whole from the snapshot before, in order. */
   #isUnchanged = true;
+  #isFinished = false;
 
   /** Without a cache (dry run) nothing is remembered. */
   constructor(store: StoreMetadata, reuse: MetadataReuse, cache: StatCacheWriter | undefined) {
@@ -152,6 +156,20 @@ export class MetadataLogWriter {
   }
 
   /**
+   * For a run that is stopped and makes no snapshot: writes what is left, and ends the cache with
+   * what the one before has of the entries that were not come to. There is no root to refer to.
+   */
+  async finishEarly(
+    accounts: readonly CachedAccount[],
+    rest: Iterable<CacheRecord | CacheGroup>,
+  ): Promise<void> {
+    if (this.#isFinished) return;
+    await this.#flush();
+    const places = this.#items.map(({ old }) => old ?? NO_PLACE);
+    this.#cache?.finish(NO_OBJECT, accounts, [...places, ...addRest(this.#cache, rest)]);
+  }
+
+  /**
    * Writes what is left and the root; returns the root's reference. `previous` is the root of the
    * snapshot before and the number of objects it names, when they may be used again; `accounts`
    * are the names to remember.
@@ -161,6 +179,7 @@ export class MetadataLogWriter {
     previous?: { root: string; objects: number },
   ): Promise<string> {
     await this.#flush();
+    this.#isFinished = true;
     if (previous !== undefined && this.#isUnchanged && this.#items.length === previous.objects) {
       const places = this.#items.flatMap(({ old }) => (old === undefined ? [] : [old]));
       if (places.length === previous.objects && this.#reuse.canUse(previous.root)) {
@@ -182,6 +201,33 @@ export class MetadataLogWriter {
     );
     return root;
   }
+}
+
+/** Appends what an older cache has of the entries behind the last; where its groups are in a root. */
+function addRest(
+  cache: StatCacheWriter | undefined,
+  rest: Iterable<CacheRecord | CacheGroup>,
+): RootPlace[] {
+  const places: RootPlace[] = [];
+  // Not a whole object any more: each says where its stanza is.
+  const records = new GrowingBytes(REST_BYTES);
+  const flush = () => {
+    if (records.length === 0) return;
+    cache?.addGroup(NO_OBJECT, false, records.bytes);
+    places.push(NO_PLACE);
+    records.clear();
+  };
+  for (const part of rest) {
+    if ('isLast' in part) {
+      part.copyTo(records, NO_OBJECT);
+      continue;
+    }
+    flush();
+    cache?.addKept(part);
+    places.push(part.root);
+  }
+  flush();
+  return places;
 }
 
 /** The records of an old object of which some are not as they were. */
