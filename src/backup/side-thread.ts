@@ -44,6 +44,7 @@ export class SideThread {
   readonly #asked = new Map<number, Asked>();
   #tasks = 0;
   #failure: LbsError | undefined;
+  #isClosing = false;
 
   async segments(task: SegmentTask): Promise<SegmentAnswer> {
     const answer = await this.#ask({ number: this.#tasks++, duty: 'segments', task });
@@ -76,7 +77,7 @@ export class SideThread {
   #take({ number, answer, failure }: SideReply): void {
     const asked = this.#asked.get(number);
     this.#asked.delete(number);
-    if (this.#asked.size === 0) this.#worker?.unref();
+    if (this.#asked.size === 0 && !this.#isClosing) this.#worker?.unref();
     if (failure === undefined) asked?.resolve(answer);
     else asked?.reject(Object.assign(new Error(failure.message), { code: failure.code }));
   }
@@ -90,6 +91,8 @@ export class SideThread {
 
   /** Ends the thread; calls after that throw. */
   async close(): Promise<void> {
+    // A last answer may come meanwhile: nothing else may be left that keeps the process until the end.
+    this.#isClosing = true;
     await this.#worker?.terminate();
   }
 }
