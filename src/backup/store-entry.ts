@@ -2,10 +2,9 @@
  * One entry's way into the snapshot: unchanged, or described anew, and read if it must be.
  * Turns `SourceTrouble` into warnings; everything else ends the run.
  */
-import { crc32 } from 'node:zlib';
 import { SourceTrouble, type SourceEntry } from '../sources/source.ts';
-import { type Xattr, xattrsField } from '../format/entry.ts';
-import { type CacheRecord, UNREAD_XATTRS } from '../localdb/stat-cache-record.ts';
+import type { Xattr } from '../format/entry.ts';
+import { type CacheRecord, UNREAD_XATTRS, xattrsCrc } from '../localdb/stat-cache-record.ts';
 import { StatusLine, untrusted } from '../localdb/status-line.ts';
 import type { MetadataLogWriter } from '../metadata/metadata-log-writer.ts';
 import type { FileStatus } from '../posix/file-status.ts';
@@ -285,9 +284,4 @@ export class EntryStore {
 /** A change in the same tick of the clock as what was seen would not show in the times. */
 function isRecent(status: FileStatus, seenS = nowSeconds()): boolean {
   return Math.max(status.mtime.s, status.ctime.s) > seenS - SAFETY_WINDOW_S;
-}
-
-function xattrsCrc(xattrs: readonly Xattr[]): string {
-  if (xattrs.length === 0) return '';
-  return crc32(xattrsField(xattrs)).toString(16).padStart(8, '0');
 }

@@ -15,6 +15,8 @@
  * A record stays in the bytes of its group, and becomes text only where somebody asks: most are
  * compared, found unchanged and copied.
  */
+import { crc32 } from 'node:zlib';
+import { type Xattr, xattrsField } from '../format/entry.ts';
 import { type ByteText, RepeatedText, asByteText, byteText } from '../std/byte-text.ts';
 import { uriEscapeText, uriUnescapeText } from '../format/uri-escape.ts';
 import type { GrowingBytes } from '../std/growing-bytes.ts';
@@ -61,6 +63,11 @@ export const UNREAD_XATTRS = '-';
 export const NO_OBJECT = '00000000-0000-0000-0000-000000000000/00000000';
 export const NO_PLACE: StanzaPlace = { object: NO_OBJECT, start: 0, length: 0 };
 
+/** In a line of a status: behind the type and a blank; one that is not known is `-`. */
+const INODE_AT = 2;
+const UNKNOWN_BYTE = 0x2d;
+
+const BLANK = 0x20;
 const NEWLINE = 0x0a;
 const PERCENT = 0x25;
 const PLUS = 0x2b;
@@ -164,7 +171,23 @@ export class CacheRecord implements CacheFacts {
   /** True when nothing but trust differs. */
   hasSameStatus(line: StatusLine): boolean {
     const length = this.#placeAt - 1 - this.#statusAt - (this.isTrusted ? 0 : 1);
+    if (this.group.bytes[this.#statusAt + INODE_AT] === UNKNOWN_BYTE) {
+      return this.#hasSameButInode(line, length);
+    }
     return length === line.length && this.#hasStatus(line, length);
+  }
+
+  /** For a line made from a stanza that does not have the inode, nor depends on it. */
+  #hasSameButInode({ bytes: present, length: end }: StatusLine, length: number): boolean {
+    const { bytes } = this.group;
+    const start = this.#statusAt;
+    const here = INODE_AT + 1;
+    const there = present.indexOf(BLANK, INODE_AT);
+    if (bytes[start] !== present[0] || end - there !== length - here) return false;
+    for (let at = there; at < end; at++) {
+      if (bytes[start + here + at - there] !== present[at]) return false;
+    }
+    return true;
   }
 
   #hasStatus({ bytes: present }: StatusLine, length: number): boolean {
@@ -186,6 +209,12 @@ export class CacheRecord implements CacheFacts {
     into.addText(placeText(this.stanza, object));
     into.addBytes(bytes, this.#xattrsAt, this.contentEnd + 1);
   }
+}
+
+/** CRC-32 of extended attributes as the cache has it; '' for none. */
+export function xattrsCrc(xattrs: readonly Xattr[]): string {
+  if (xattrs.length === 0) return '';
+  return crc32(xattrsField(xattrs)).toString(16).padStart(8, '0');
 }
 
 function placeText({ object, start, length }: StanzaPlace, group: string): string {

@@ -18,6 +18,8 @@ const BAR = 0x7c;
 const UNTRUSTED = '?';
 /** The line of an entry that `rebuild` knew from a snapshot: no status is known, only its content. */
 export const REBUILT = '-?';
+/** Stands for the inode where a snapshot does not say it. */
+export const UNKNOWN_INODE = '-';
 export const REBUILT_BYTE = 0x2d;
 export const UNTRUSTED_BYTE = 0x3f;
 

@@ -3,7 +3,7 @@
  *
  *     descriptors, checksums files          which segments there are
  *       -> metadata of every snapshot       rebuild-snapshots: what objects hold, and who uses them
- *       -> metadata of each scheme's last   rebuilt-cache: where the content of each path is
+ *       -> metadata of each scheme's last   rebuilt-cache: where stanzas and contents are
  *       -> all in a directory aside, then put in its place, the database last and at once
  *
  * Data segments are not read, with two exceptions: other programs recorded no SHA-256 of their

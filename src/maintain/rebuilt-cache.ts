@@ -1,7 +1,8 @@
 /**
- * A stat cache made from a snapshot: for each file whose blocks cannot be found by content, where
- * its content is and what its checksum was. The next backup reads such a file, and refers to what
- * is stored already if its content is still that (backup/keep-content).
+ * A stat cache made from a snapshot, so that the next backup stores neither metadata nor content
+ * again. An entry of ours has its whole line, but for the inode, and where its stanza is. For a file
+ * whose blocks cannot be found by content there is only where they are and what its checksum was: if
+ * its content is still that, the next backup refers to them (backup/keep-content).
  *
  * That is how the stores of other programs are gone on with: they recorded no SHA-256 of blocks. Of
  * our own snapshots it takes the files of several blocks, which may be cut as another program cut
@@ -10,11 +11,22 @@
  */
 import type { Entry } from '../format/entry.ts';
 import { referencesOf } from '../format/entry.ts';
-import { type Reference, formatObjectName } from '../format/reference.ts';
+import {
+  type ObjectReference,
+  type Reference,
+  formatObjectName,
+  formatReference,
+} from '../format/reference.ts';
 import { formatField } from '../format/stanza.ts';
-import { NO_OBJECT, NO_PLACE, formatRecord } from '../localdb/stat-cache-record.ts';
-import { StatCacheWriter } from '../localdb/stat-cache-writer.ts';
-import { REBUILT } from '../localdb/status-line.ts';
+import {
+  NO_OBJECT,
+  NO_PLACE,
+  type StanzaPlace,
+  formatRecord,
+  xattrsCrc,
+} from '../localdb/stat-cache-record.ts';
+import { type CachedAccount, StatCacheWriter } from '../localdb/stat-cache-writer.ts';
+import { REBUILT, untrusted } from '../localdb/status-line.ts';
 import { LbsError } from '../errors.ts';
 import type { MetadataObjects } from '../metadata/metadata-objects.ts';
 import { readMetadata } from '../metadata/metadata-log-reader.ts';
@@ -23,6 +35,7 @@ import { normalisePath } from '../restore/select-paths.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
 import type { OpenSnapshot } from '../snapshots/open-snapshot.ts';
 import { byteText } from '../std/byte-text.ts';
+import { RebuiltAccounts, rebuiltStatus } from './rebuilt-status.ts';
 import { GrowingBytes } from '../std/growing-bytes.ts';
 import { openScratchDatabase } from '../std/scratch-database.ts';
 
@@ -31,8 +44,7 @@ const SEGMENT_NAME_CHARS = 36;
 
 const CACHE_KIB = 8 * 1024;
 /** Logs of other programs are in the order of their command lines; what is written later counts. */
-const SCHEMA = `create table records (key blob primary key, path blob, content text not null)
-  without rowid`;
+const SCHEMA = `create table records (key blob primary key, record text not null) without rowid`;
 
 export type CacheSource = {
   readonly source: SegmentSource;
@@ -51,33 +63,44 @@ export async function writeRebuiltCache(
 ): Promise<void> {
   const db = openScratchDatabase(SCHEMA, CACHE_KIB);
   try {
-    const add = db.prepare<[Buffer, Buffer, string]>('insert or replace into records values (?, ?, ?)'); // prettier-ignore
+    const add = db.prepare<[Buffer, string]>('insert or replace into records values (?, ?)');
+    let place: StanzaPlace | undefined;
     let count = 0;
+    const accounts = new RebuiltAccounts();
     // Damage was told of when the snapshot was read for the first time.
     const { source, ...options } = from;
-    for await (const entry of readMetadata(source, snapshot.descriptor, options)) {
-      const content = contentToKeep(entry, snapshot);
-      if (content === undefined) continue;
-      const path = normalisePath(entry.path);
-      add.run(keyOf(path), path, content);
+    const entries = readMetadata(source, snapshot.descriptor, {
+      ...options,
+      takeStanza: (text, start, object) => {
+        place = placeOf(text, start, object);
+        return undefined;
+      },
+    });
+    for await (const entry of entries) {
+      const record = recordOf(entry, snapshot, place);
+      accounts.add(entry);
+      if (record === undefined) continue;
+      add.run(keyOf(normalisePath(entry.path)), record);
       count++;
     }
     if (count === 0) return;
-    const rows = db.prepare<[], Row>('select path, content from records order by key');
-    writeRecords(file, rows.iterate());
+    const rows = db.prepare<[], string>('select record from records order by key').pluck();
+    writeRecords(file, rows.iterate(), accounts.all());
   } finally {
     db.close();
   }
 }
-
-type Row = { readonly path: Buffer; readonly content: string };
 
 /** Paths in the order of their components: no name holds a zero byte. */
 function keyOf(path: Buffer): Buffer {
   return Buffer.from(path.toString('latin1').replaceAll('/', '\0'), 'latin1');
 }
 
-function writeRecords(file: string, rows: Iterable<Row>): void {
+function writeRecords(
+  file: string,
+  rows: Iterable<string>,
+  accounts: readonly CachedAccount[],
+): void {
   const cache = new StatCacheWriter(file);
   const records = new GrowingBytes(2 * GROUP_BYTES);
   let groups = 0;
@@ -87,18 +110,60 @@ function writeRecords(file: string, rows: Iterable<Row>): void {
     records.clear();
   };
   try {
-    for (const { path, content } of rows) {
-      const facts = { text: byteText(path), statusLine: REBUILT, xattrs: '', content };
-      records.addText(formatRecord(facts, NO_PLACE, NO_OBJECT));
+    for (const record of rows) {
+      records.addText(record);
       if (records.length > GROUP_BYTES) flush();
     }
     flush();
     const places = Array.from({ length: groups }, () => NO_PLACE);
-    cache.finish(NO_OBJECT, [], places);
+    cache.finish(NO_OBJECT, accounts, places);
     cache.commit();
   } finally {
     cache.discard();
   }
+}
+
+/** Where the stanza is that begins there; undefined where there begins none. */
+function placeOf(text: string, start: number, source: ObjectReference): StanzaPlace | undefined {
+  const end = text.indexOf('\n\n', start) + 2;
+  if (end < 2 || end === start + 1) return undefined;
+  const object = formatReference({ ...source, slice: undefined });
+  return { object, start: (source.slice?.start ?? 0) + start, length: end - start };
+}
+
+/** Text of the record of an entry; undefined where there is nothing that could be used again. */
+function recordOf(
+  entry: Entry,
+  snapshot: OpenSnapshot,
+  place: StanzaPlace | undefined,
+): string | undefined {
+  const text = byteText(normalisePath(entry.path));
+  const toKeep = contentToKeep(entry, snapshot);
+  if (toKeep !== undefined) {
+    const facts = { text, statusLine: REBUILT, xattrs: '', content: toKeep };
+    return formatRecord(facts, NO_PLACE, NO_OBJECT);
+  }
+  const status = rebuiltStatus(entry);
+  const isOurs = snapshot.descriptor.checksumsSha256 !== undefined;
+  if (!isOurs || place === undefined || status === undefined || entry.volatile) return undefined;
+  const content = ownContent(entry);
+  const xattrs = xattrsCrc(entry.xattrs);
+  return formatRecord({ text, statusLine: untrusted(status), xattrs, content }, place, NO_OBJECT);
+}
+
+/** The content lines of a file of one block or none, as a backup writes them. */
+function ownContent(entry: Entry): string {
+  const { type, checksum = '', data, sha256 = '', sizeBytes, holes = [] } = entry;
+  if (type !== 'f') return '';
+  const lines = [
+    formatField('checksum', checksum),
+    formatField('data', data.join('\n')),
+    formatField('sha256', sha256),
+    formatField('size', String(sizeBytes)),
+  ];
+  const ranges = holes.map(({ start, length }) => `${start}+${length}`);
+  if (ranges.length > 0) lines.push(formatField('holes', ranges.join('\n')));
+  return lines.join('');
 }
 
 /** The content lines of a record; undefined for a file whose blocks are found by themselves. */

@@ -81,7 +81,8 @@ export type ReadMetadataOptions = {
   readonly onObject?: (reference: ObjectReference) => void;
   /**
    * Is offered each place of the text where a stanza begins: takes that stanza, and returns where it
-   * ends, or leaves it (undefined) to be given out as an entry.
+   * ends, or leaves it (undefined) to be given out as an entry. `source` is the object (or stretch
+   * of one) that the text is.
    */
   readonly takeStanza?: TakeStanza | undefined;
   /**

@@ -80,6 +80,7 @@ test('a lost local database costs one slower run, and nothing is stored again', 
   t.is(summary['hashed'], 0);
   t.is(summary['damaged'], 0);
   t.deepEqual((await backupLater(t, at, 3000)).content, 0);
+  await isWhole(t, at);
   const again = await backupLater(t, at, 4000);
   t.deepEqual(again, { content: 0, read: 0, warnings: 0 });
   await isWhole(t, at);
