@@ -8,6 +8,7 @@ import type { ReportEvent } from '../../src/report.ts';
 import {
   fileStanza,
   objectName,
+  segmentName,
   sha256,
   writeSegment,
   writeSnapshot,
@@ -27,7 +28,7 @@ async function offered(
   at: Places,
   objects: readonly Buffer[],
   stanzas: readonly string[],
-): Promise<{ blocks: Block[]; damage: string[]; damaged: number }> {
+): Promise<{ blocks: Block[]; log: Block[]; damage: string[]; damaged: number }> {
   const { store, localdb } = at;
   writeSegment(store, DATA, objects);
   writeSegment(store, LOG, [stanzas.join('')]);
@@ -41,14 +42,15 @@ async function offered(
   const { damaged } = await rebuild({ store, localdb, report });
   const db = new Database(join(localdb, 'lbs-localdb.sqlite'), { readonly: true });
   t.teardown(() => db.close());
-  const rows = db
-    .prepare<[], { object: number; sha256: Buffer; size: number }>(
-      `select b.id % 16777216 as object, b.sha256, b.size from blocks b join segments s
-       on s.id = b.id / 16777216 where s.name like '1%' order by b.id`,
-    )
-    .all();
+  const rowsOf = db.prepare<[string], { object: number; sha256: Buffer; size: number }>(
+    `select b.id % 16777216 as object, b.sha256, b.size from blocks b join segments s
+       on s.id = b.id / 16777216 where s.name = ? order by b.id`,
+  );
+  const blocksOf = (digit: number) =>
+    rowsOf.all(segmentName(digit)).map((row) => ({ ...row, sha256: row.sha256.toString('hex') }));
   return {
-    blocks: rows.map((row) => ({ ...row, sha256: row.sha256.toString('hex') })),
+    blocks: blocksOf(DATA),
+    log: blocksOf(LOG),
     damage,
     damaged,
   };
@@ -115,7 +117,7 @@ test('numbers and digests that can not be cost their file, not the rest', async 
   const names = [objectName(DATA, 0)];
   const beyond = objectName(DATA, 0).replace('/00000000', '/1000000');
   const other = pseudoRandom('other', 1000);
-  const { blocks, damaged } = await offered(
+  const { blocks, log, damaged } = await offered(
     t,
     places(t),
     [a],
@@ -132,5 +134,6 @@ test('numbers and digests that can not be cost their file, not the rest', async 
     ],
   );
   t.deepEqual(blocks, [{ object: 0, sha256: sha256(a), size: 1000 }]);
+  t.is(log.length, 1, 'the object of the next segment is what it was');
   t.true(damaged >= 1);
 });
