@@ -16,9 +16,10 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { backupOptions, clockAhead, places, type Places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
-import { jsonLines, jsonMessage, lbs, lbsExits, lbsOk } from '../helpers/run-lbs.ts';
-import { makeFiles, makeSmallTree } from '../helpers/small-tree.ts';
+import { jsonLines, jsonMessage, lbs, lbsExits, lbsOk, startLbs } from '../helpers/run-lbs.ts';
+import { makeFiles, makeSmallTree, waitUntil } from '../helpers/small-tree.ts';
 import { addedFiles, segmentFiles, snapshotNames, storeState } from '../helpers/store-state.ts';
+import { mountTmpfs } from '../helpers/temp-dir.ts';
 import { readTree, sameTree } from '../helpers/tree-state.ts';
 
 const MIB = 1024 * 1024;
@@ -271,6 +272,46 @@ test('an interrupted or killed rebuild leaves nothing in place, and the next one
   t.deepEqual(names, []);
   const again = await lbsOk(t, ['--json', ...args], { cwd: at.tree, env: clockAhead(2000) });
   t.is(jsonMessage(again, 'summary')['content_added'], 0);
+});
+
+test('without room for the database none is made, and with room the same command works', async (t) => {
+  const at = places(t);
+  const content = (n: number) => pseudoRandom(`${n}`, 300);
+  for (let n = 0; n < 2000; n++) makeFiles(at.tree, { [`d/${n}`]: content(n) });
+  const own = { ...at, localdb: join(at.base, 'small') };
+  mkdirSync(own.localdb);
+  await backupLater(t, at, 1000);
+  for (const kib of [16, 64, 128, 200, 280, 400, 600]) {
+    if (!mountTmpfs(own.localdb, kib * 1024)) return t.pass('no mounts here');
+    const run = await lbs(t, rebuildArgs(own));
+    const names = readdirSync(own.localdb).filter((name) => !name.endsWith('.lock'));
+    if (run.code === 0) t.true(names.includes(DATABASE));
+    else {
+      t.is(run.code, 1, run.stderr);
+      t.regex(run.stderr, /no space|cannot (make|open|write) the local database/i);
+      t.false(names.includes(DATABASE), `${kib} KiB`);
+    }
+    spawnSync('umount', [own.localdb]);
+  }
+  await lbsOk(t, rebuildArgs(own));
+  t.is((await backupLater(t, own, 2000)).content, 0);
+});
+
+test('a directory that is in use, or cannot be written to, is left as it is', async (t) => {
+  const at = places(t);
+  makeSmallTree(at.tree);
+  await backupLater(t, at, 1000);
+  loseAll(at);
+  const slow = ['--filter=sleep 2; cat', '--filter-extension='];
+  makeFiles(at.tree, { other: 'other' });
+  const running = startLbs(t, [...backupOptions(at), ...slow, '.'], { cwd: at.tree });
+  await waitUntil(() => existsSync(join(at.localdb, DATABASE)), 'the other run');
+  const busy = await lbsExits(t, 11, rebuildArgs(at));
+  t.true(busy.stderr.includes(String(running.child.pid)), busy.stderr);
+  t.is((await running.done).code, 0);
+  const notThere = join(at.tree, 'other', 'db');
+  const run = await lbsExits(t, 1, ['rebuild', `--store=${at.store}`, `--localdb=${notThere}`]);
+  t.regex(run.stderr, /--localdb=DIR/);
 });
 
 test('with a verify key only signed snapshots are believed', async (t) => {
