@@ -126,6 +126,9 @@ export async function list(options: ReadOptions): Promise<SnapshotInfo[]> {
 export async function forget(options: ForgetOptions): Promise<ForgetSummary> {
   const run = await import('./maintain/forget.ts');
   return await run.forget(options);
+}
+
+/**
  * Makes a lost local database again, from a store; the next backup then stores nothing again. Damage
  * is reported as events, and counted in the summary. @throws {LbsError} usage when there is one
  */

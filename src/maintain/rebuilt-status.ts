@@ -26,6 +26,7 @@ export function rebuiltStatus(entry: Entry): string | undefined {
     blocks: 0,
     rdev: node === undefined ? NO_DEVICE : `${node.major}/${node.minor}`,
     attributes: entry.flags,
+    isMountPoint: false,
   });
 }
 
