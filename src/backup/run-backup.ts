@@ -187,7 +187,7 @@ class Run {
     const { report, options, store } = this.#plan;
     const note = (message: string) => report({ type: 'note', message });
     const lost = new LostSegments(note);
-    const use = new SegmentUse(this.#index, store, await condemnedSegments(store), (segment) =>
+    const use = new SegmentUse(this.#index, store, condemnedSegments(store), (segment) =>
       lost.add(segment),
     );
     const segments = this.#segmentWriter(note);

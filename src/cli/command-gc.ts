@@ -14,10 +14,12 @@ import { present, readOptionsOf, refuseOperands } from './store-flags.ts';
 export function graceOf(flags: FlagValues): number | undefined {
   const text = flags.text('grace');
   if (text === undefined) return undefined;
+  const seconds = /^(\d{1,9})s$/.exec(text)?.[1];
+  if (seconds !== undefined) return Number(seconds);
   const duration = parseDuration(text);
   if (duration !== undefined) return secondsOf(duration);
   throw new LbsError('usage', `--grace=${JSON.stringify(text)} is not a duration`, {
-    hint: 'write days and hours, as in 1d12h',
+    hint: 'write days and hours, as in 1d12h, or seconds, as in 90s',
   });
 }
 

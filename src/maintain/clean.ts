@@ -135,8 +135,10 @@ function run(
   for (const row of cleaning.segments()) {
     // Of another store that uses the same database.
     if (!isThere(row.file)) continue;
-    // Nothing is known of what is in it (another program wrote it, and the database was rebuilt).
-    if (row.rawBytes === 0) {
+    // There is nothing to store anew, and "gc" removes it unless it is what an interrupted backup
+    // has stored, which the next one goes on from; or nothing is known of what is in it (another
+    // program wrote it, and the database was rebuilt).
+    if (row.usedBytes === 0) {
       segmentsLeft++;
       continue;
     }

@@ -7,7 +7,9 @@
  *     and in a later run, a grace period after that list came to the store:
  *       -> a list: removing                    backups that are about to end look at it
  *       -> every new descriptor                what it names is spared
- *       -> removed; then the lists
+ *       -> removed
+ *       -> every new descriptor                of a backup that was hit and died: taken back
+ *       -> the lists removed
  *
  * No segment is read. Ages are differences of times that the store itself gave to its files. See
  * snapshots/collection-lists.ts for why nothing that a snapshot needs is ever removed. Stopping
@@ -16,29 +18,27 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { LbsError } from '../errors.ts';
-import {
-  parseNoteFile,
-  parseSegmentFile,
-  parseSegmentListFile,
-  parseSnapshotFile,
-} from '../format/snapshot-name.ts';
+import { parseSegmentFile } from '../format/snapshot-name.ts';
 import { BlockIndex } from '../localdb/block-index.ts';
 import { lockLocaldb } from '../localdb/lock.ts';
-import { LOCALDB_FILE, openDatabase } from '../localdb/open-localdb.ts';
+import { LOCALDB_FILE, type OpenDatabase, openDatabase } from '../localdb/open-localdb.ts';
 import type { ReadOptions } from '../restore/restore-options.ts';
 import {
   type CollectionList,
   collectionLists,
   putCollectionList,
 } from '../snapshots/collection-lists.ts';
-import { openSnapshot, snapshotsAmong } from '../snapshots/open-snapshot.ts';
+import type { SnapshotFile } from '../snapshots/open-snapshot.ts';
 import { openStore } from '../stores/open-store.ts';
 import type { Store, StoredFile } from '../stores/store.ts';
+import { NeededFiles, interrupted } from './needed-files.ts';
 
 /** Longer than backups take, and than a store is in the making of a copy. */
 export const GRACE_S = 24 * 3600;
+/** Longer than it takes to remove anything: a list of that age has no collector any more. */
+const REMOVAL_S_MAX = 24 * 3600;
 
-export type CollectOptions = Omit<ReadOptions, 'scheme'> & {
+export type CollectOptions = Pick<ReadOptions, 'store' | 'verifyKey' | 'signal'> & {
   /** Directory of the local database; default: the store. */
   readonly localdb?: string;
   /** Seconds that a file stays in the store when nothing needs it, in each of the two steps. */
@@ -69,144 +69,153 @@ export type CollectSummary = {
 
 /**
  * @throws {LbsError} store-missing; format-syntax, format-version, signature-*, io when a descriptor
- * cannot be read: then nothing is touched; localdb-locked, store-unwritable, no-space, interrupted
+ * cannot be read: then nothing is touched; localdb-*, store-unwritable, no-space, interrupted
  */
 export async function collect(options: CollectOptions): Promise<CollectSummary> {
   const store = openStore(options.store);
   const localdb = options.localdb ?? store.place;
-  const hasLocaldb = options.dryRun !== true && existsSync(join(localdb, LOCALDB_FILE));
-  const lock = hasLocaldb ? lockLocaldb(localdb) : undefined;
+  const isDry = options.dryRun === true;
+  if (isDry || !existsSync(join(localdb, LOCALDB_FILE))) {
+    return await new Collection(store, options, undefined).run();
+  }
+  const lock = lockLocaldb(localdb);
   try {
-    return await new Collection(store, options, hasLocaldb ? localdb : undefined).run();
+    const open = openDatabase(localdb);
+    try {
+      return await new Collection(store, options, open).run();
+    } finally {
+      open.close();
+    }
   } finally {
-    lock?.release();
+    lock.release();
   }
 }
 
 class Collection {
   readonly #store: Store;
   readonly #options: CollectOptions;
-  readonly #localdb: string | undefined;
-  /** Snapshots whose descriptors were read already. */
-  readonly #known = new Set<string>();
-  readonly #needed = new Set<string>();
+  readonly #localdb: OpenDatabase | undefined;
+  readonly #needed: NeededFiles;
+  readonly #removed: StoredFile[] = [];
 
-  constructor(store: Store, options: CollectOptions, localdb: string | undefined) {
+  constructor(store: Store, options: CollectOptions, localdb: OpenDatabase | undefined) {
     this.#store = store;
     this.#options = options;
     this.#localdb = localdb;
+    this.#needed = new NeededFiles(store, options);
   }
 
   async run(): Promise<CollectSummary> {
     const { dryRun = false, graceS = GRACE_S } = this.#options;
     const files = this.#store.list();
-    await this.#readDescriptors(files);
+    const lists = collectionLists(this.#store, files);
+    await this.#needed.read(files);
     const clockS = this.#clockS(files);
     const isOld = ({ arrivedS }: StoredFile) => arrivedS <= clockS - graceS;
-    const lists = collectionLists(this.#store, files);
-    const ripe = new Set(
-      lists.filter((list) => list.step === 'removing' || isOld(list.file)).flatMap(namesOf),
-    );
-    const listed = new Set(lists.flatMap(namesOf));
-    const unneeded = files.filter((file) => this.#isUnneeded(file.name));
+    const ripe = new Set(lists.filter(({ file }) => isOld(file)).flatMap(namesOf));
+    const unneeded = files.filter((file) => this.#needed.isUnneeded(file.name));
     const old = unneeded.filter(isOld);
     // Without a grace period there is nobody to wait for.
-    const due = old.filter(({ name }) => graceS === 0 || ripe.has(name));
-    const condemned = old.filter((file) => !due.includes(file));
-    const fresh = condemned.filter(({ name }) => !listed.has(name));
+    const due = new Set(old.filter(({ name }) => graceS === 0 || ripe.has(name)));
+    const condemned = old.filter((file) => !due.has(file));
     this.#tell(condemned, 'condemned');
-    let removed = due;
-    if (dryRun) this.#tell(due, 'removed');
-    else {
+    if (dryRun) {
+      for (const file of due) this.#countRemoved(file);
+    } else {
       this.#forgetLocally([...condemned, ...due]);
-      if (fresh.length > 0) await putCollectionList(this.#store, 'condemned', fresh.map(nameOf));
-      if (due.length > 0) removed = await this.#remove(due);
-      await this.#clearLists(lists, new Set(condemned.map(nameOf)));
+      const listed = new Set(lists.flatMap(namesOf));
+      const names = condemned.map(nameOf).filter((name) => !listed.has(name));
+      if (names.length > 0) await this.#putList('condemned', names);
+      if (due.size > 0) await this.#remove([...due]);
+      await this.#clearLists(lists, new Set(condemned.map(nameOf)), clockS);
     }
     return {
       dryRun,
-      ...{ removed: removed.length, removedBytes: sizeOf(removed) },
+      ...{ removed: this.#removed.length, removedBytes: sizeOf(this.#removed) },
       ...{ condemned: condemned.length, condemnedBytes: sizeOf(condemned) },
       young: unneeded.length - old.length,
     };
   }
 
-  /** A dry run writes nothing, not even to look at the clock: then the newest file is as good. */
+  /**
+   * A look at the clock is a file without a name, or one that is there for a moment. A dry run may
+   * be of a store that cannot be written to: then the newest file says how late it is at least.
+   */
   #clockS(files: readonly StoredFile[]): number {
-    if (this.#options.dryRun !== true) return this.#store.clockS();
-    return files.reduce((newest, { arrivedS }) => Math.max(newest, arrivedS), 0);
-  }
-
-  /** Reads those that were not read before. One that cannot be read may need anything. */
-  async #readDescriptors(files: readonly StoredFile[]): Promise<void> {
-    const { verifyKey, signal, without } = this.#options;
-    for (const snapshot of snapshotsAmong(files)) {
-      if (without?.has(snapshot.name) === true) continue;
-      if (signal?.aborted === true) throw interrupted();
-      if (this.#known.has(snapshot.name)) continue;
-      try {
-        const { descriptor } = await openSnapshot(this.#store, snapshot, { verifyKey });
-        for (const segment of descriptor.segments) this.#needed.add(segment);
-      } catch (error) {
-        if (!(error instanceof LbsError)) throw error;
-        throw new LbsError(error.code, `nothing was removed: ${error.message}`, {
-          cause: error,
-          hint: 'a snapshot that cannot be read may need any segment; repair it, or move its descriptor away if it is to be given up',
-        });
-      }
-      this.#known.add(snapshot.name);
+    try {
+      return this.#store.clockS();
+    } catch (error) {
+      if (this.#options.dryRun !== true || !(error instanceof LbsError)) throw error;
+      return files.reduce((newest, { arrivedS }) => Math.max(newest, arrivedS), 0);
     }
-  }
-
-  #isUnneeded(name: string): boolean {
-    const segment = parseSegmentFile(name)?.segment;
-    if (segment !== undefined) return !this.#needed.has(segment);
-    const snapshot = parseSnapshotFile(name);
-    // Only "forget" removes descriptors.
-    if (snapshot?.kind === 'lbs' || snapshot?.kind === 'cumulus') return false;
-    const of = snapshot?.name ?? parseNoteFile(name)?.name ?? parseSegmentListFile(name)?.name;
-    return of !== undefined && !this.#known.has(of);
   }
 
   #tell(files: readonly StoredFile[], step: CollectedFile['step']): void {
     for (const { name, sizeBytes } of files) this.#options.onFile?.({ name, sizeBytes, step });
   }
 
+  #countRemoved(file: StoredFile): void {
+    this.#tell([file], 'removed');
+    this.#removed.push(file);
+  }
+
   /** Before anything goes, so that no later backup of this machine refers to it. */
   #forgetLocally(files: readonly StoredFile[]): void {
     const segments = files.flatMap(({ name }) => parseSegmentFile(name)?.segment ?? []);
     if (this.#localdb === undefined || segments.length === 0) return;
-    const open = openDatabase(this.#localdb);
-    try {
-      new BlockIndex(open).removeSegments(segments);
-    } finally {
-      open.close();
-    }
+    new BlockIndex(this.#localdb).removeSegments(segments);
   }
 
-  async #remove(due: readonly StoredFile[]): Promise<StoredFile[]> {
-    const list = await putCollectionList(this.#store, 'removing', due.map(nameOf));
+  #putList(step: CollectionList['step'], names: readonly string[]): Promise<string> {
+    return putCollectionList(this.#store, { step, owner: this.#localdb?.owner, names });
+  }
+
+  /** What its backup would have done itself, had it lived. */
+  async #takeBack({ file }: SnapshotFile): Promise<void> {
+    this.#countRemoved(file);
+    this.#store.remove(file.name);
+    await this.#store.settle();
+  }
+
+  async #remove(due: readonly StoredFile[]): Promise<void> {
+    const list = await this.#putList('removing', due.map(nameOf));
     // Whoever publishes from now on sees that list; whoever did before is seen here.
-    await this.#readDescriptors(this.#store.list());
-    const going = due.filter(({ name }) => this.#isUnneeded(name));
-    for (const file of going) {
+    await this.#needed.read(this.#store.list());
+    const gone = new Set<string>();
+    for (const file of due) {
+      if (!this.#needed.isUnneeded(file.name)) continue;
       if (this.#options.signal?.aborted === true) throw interrupted();
-      this.#tell([file], 'removed');
+      this.#checkListed(list);
+      this.#countRemoved(file);
       this.#store.remove(file.name);
+      const segment = parseSegmentFile(file.name)?.segment;
+      if (segment !== undefined) gone.add(segment);
     }
     await this.#store.settle();
+    for (const hit of await this.#needed.read(this.#store.list(), gone)) await this.#takeBack(hit);
     this.#store.remove(list);
     await this.#store.settle();
-    return going;
   }
 
-  /** Removes lists of which nothing waits any more. */
+  /** Without it a backup does not know: after a standstill somebody may have taken us for dead. */
+  #checkListed(list: string): void {
+    if (this.#store.find(list) !== undefined) return;
+    throw new LbsError('io', `${list} was removed from the store by somebody else`, {
+      hint: 'nothing that a snapshot needs was removed; run the same command again',
+    });
+  }
+
+  /** Removes lists of which nothing waits any more, but none of a collector that may be alive. */
   async #clearLists(
     lists: readonly CollectionList[],
-    condemned: ReadonlySet<string>,
+    waiting: ReadonlySet<string>,
+    clockS: number,
   ): Promise<void> {
-    for (const { file, names } of lists) {
-      if (names.some((name) => condemned.has(name))) continue;
+    for (const { file, step, owner, names } of lists) {
+      if (names.some((name) => waiting.has(name))) continue;
+      // With the lock of its local database in our hands, the one who made it is no more.
+      const isDead = owner !== undefined && owner === this.#localdb?.owner;
+      if (step === 'removing' && !isDead && file.arrivedS > clockS - REMOVAL_S_MAX) continue;
       this.#store.remove(file.name);
     }
     await this.#store.settle();
@@ -218,10 +227,4 @@ const nameOf = ({ name }: StoredFile): string => name;
 
 function sizeOf(files: readonly StoredFile[]): number {
   return files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-}
-
-function interrupted(): LbsError {
-  return new LbsError('interrupted', 'the collection was interrupted', {
-    hint: 'nothing that a snapshot needs was removed; the same command goes on',
-  });
 }

@@ -1,15 +1,20 @@
 /**
- * How those who make snapshots and the one who collects what no snapshot needs keep out of each
+ * How those who make snapshots and those who collect what no snapshot needs keep out of each
  * other's way, on one machine or several, with no lock and no clock but the store's.
  *
  *     collector                                   backup
- *     lists what no descriptor names: condemned   does not refer to what is condemned
+ *     lists what no descriptor names: condemned   does not refer to what is on any list
  *     a grace period later: lists it: removing    publishes its descriptor
- *     reads the descriptors once more             reads the lists once more
+ *     reads the descriptors once more             reads the lists, then the names of all files
  *     removes what is still in none               takes its descriptor back if it is hit
+ *     reads the descriptors a last time           (and if it has died, the collector does)
+ *     removes its list
  *
- * In the last two steps each writes before it reads, so whatever their order, one of them sees the
- * other: either the collector spares the segment, or the backup finds out that it is lost.
+ * In the middle each writes before it reads, so whatever their order, one of them sees the other:
+ * either the collector spares a file, or the backup finds out that it is lost. For that a list that
+ * says "removing" must stay as long as its collector lives: nobody else may remove it, and a
+ * collector whose list is gone stops. That of a collector that has died goes when its local
+ * database is locked by us, so that it cannot be alive, or when it is older than any collection.
  * A list is a file of the store, `gc-UUID.condemned` or `gc-UUID.removing`, a file name a line.
  */
 import { LbsError } from '../errors.ts';
@@ -21,16 +26,19 @@ import {
 } from '../format/snapshot-name.ts';
 import { newUuid } from '../std/clock.ts';
 import type { Store, StoredFile } from '../stores/store.ts';
-import { listSnapshots, openSnapshot, readSmallFile } from './open-snapshot.ts';
+import { readSmallFile } from './open-snapshot.ts';
 import { putFile } from './put-file.ts';
 
 /** A million names; anything beyond this is no list. */
 const LIST_BYTES_MAX = 64 * 1024 * 1024;
 const HEADING = '# files that no snapshot needs; see lbs-gc(1)';
+const OWNER = /^# by ([0-9a-f-]{36})$/m;
 
 export type CollectionList = {
   readonly file: StoredFile;
   readonly step: CollectionStep;
+  /** The local database that was locked by its collector. */
+  readonly owner: string | undefined;
   /** Names of files of the store. */
   readonly names: readonly string[];
 };
@@ -43,7 +51,8 @@ export function collectionLists(store: Store, files: Iterable<StoredFile>): Coll
     if (step === undefined) continue;
     const text = textOf(store, file.name);
     // Whatever it says, only names that a file of a store can have count.
-    lists.push({ file, step, names: text.split('\n').filter((name) => isStoreFile(name)) });
+    const names = text.split('\n').filter((name) => isStoreFile(name));
+    lists.push({ file, step, owner: OWNER.exec(text)?.[1], names });
   }
   return lists;
 }
@@ -58,54 +67,62 @@ function textOf(store: Store, name: string): string {
   }
 }
 
+/** What a list says, and who made it. */
+export type NewCollectionList = {
+  readonly step: CollectionStep;
+  /** The name of the local database that the collector has locked, if any. */
+  readonly owner: string | undefined;
+  readonly names: readonly string[];
+};
+
 /** Puts a list into the store, durably; its name. @throws {LbsError} store-unwritable, no-space, io */
 export async function putCollectionList(
   store: Store,
-  step: CollectionStep,
-  names: Iterable<string>,
+  { step, owner, names }: NewCollectionList,
 ): Promise<string> {
   const name = `gc-${newUuid()}.${step}`;
-  await putFile(store, name, Buffer.from(`${[HEADING, ...names].join('\n')}\n`, 'latin1'));
+  const lines = [HEADING, ...(owner === undefined ? [] : [`# by ${owner}`]), ...names];
+  await putFile(store, name, Buffer.from(`${lines.join('\n')}\n`, 'latin1'));
   await store.settle();
   return name;
 }
 
 /**
- * Segments that no new snapshot may refer to. One that a descriptor names by now is not among them:
- * the collector will spare it. @throws {LbsError} io
+ * Segments that no new snapshot may refer to: all that are on a list. One that a descriptor has
+ * come to name meanwhile is not made an exception of: the collector that listed it may be removing
+ * it, and nothing but a block or two is stored twice.
+ * @throws {LbsError} io
  */
-export async function condemnedSegments(store: Store): Promise<Set<string>> {
-  const lists = store.names().filter((name) => parseCollectionFile(name) !== undefined);
-  const files = lists.flatMap((name) => store.find(name) ?? []);
+export function condemnedSegments(store: Store): Set<string> {
   const condemned = new Set<string>();
-  for (const { names } of collectionLists(store, files)) {
+  for (const { names } of listsOf(store)) {
     for (const name of names) {
       const segment = parseSegmentFile(name)?.segment;
       if (segment !== undefined) condemned.add(segment);
-    }
-  }
-  if (condemned.size === 0) return condemned;
-  for (const snapshot of listSnapshots(store)) {
-    try {
-      const { descriptor } = await openSnapshot(store, snapshot);
-      for (const segment of descriptor.segments) condemned.delete(segment);
-    } catch (error) {
-      // While there is one that cannot be read, nothing is removed.
-      if (!(error instanceof LbsError)) throw error;
     }
   }
   return condemned;
 }
 
 /**
- * The first of `segmentFiles` that is gone or about to go; undefined when all stay. To be asked
- * after a descriptor that names them was published. @throws {LbsError} io
+ * The first of `fileNames` that is gone or about to go; undefined when all stay. To be asked
+ * after a descriptor that needs them was published. @throws {LbsError} io
  */
-export function lostToCollection(store: Store, segmentFiles: Iterable<string>): string | undefined {
+export function lostToCollection(store: Store, fileNames: Iterable<string>): string | undefined {
+  const going = new Set<string>();
+  for (const { step, names } of listsOf(store)) {
+    if (step === 'removing') for (const name of names) going.add(name);
+  }
+  // After the lists, never before: a collector that is through has removed its list last.
   const present = new Set(store.names());
-  const lists = [...present].filter((name) => parseCollectionFile(name) === 'removing');
-  const files = lists.flatMap((name) => store.find(name) ?? []);
-  const going = new Set(collectionLists(store, files).flatMap(({ names }) => names));
-  for (const name of segmentFiles) if (!present.has(name) || going.has(name)) return name;
+  for (const name of fileNames) if (!present.has(name) || going.has(name)) return name;
   return undefined;
+}
+
+function listsOf(store: Store): CollectionList[] {
+  const names = store.names().filter((name) => parseCollectionFile(name) !== undefined);
+  return collectionLists(
+    store,
+    names.flatMap((name) => store.find(name) ?? []),
+  );
 }

@@ -35,6 +35,7 @@ export type NewSnapshotFiles = {
   readonly sign: (text: Buffer) => Promise<Buffer>;
 };
 
+const SUMS_KINDS = ['sha1sums', 'sha256sums'];
 /** How often a name that somebody took meanwhile is replaced by the next one. */
 const NAME_ATTEMPTS = 60;
 const SECONDS_PER_DAY = 86400;
@@ -107,11 +108,14 @@ async function withdrawIfCollected(
   name: string,
   needed: readonly string[],
 ): Promise<void> {
+  const sums = SUMS_KINDS.map((kind) => `snapshot-${name}.${kind}`);
   try {
-    refuseCollected(store, needed);
+    refuseCollected(store, [...needed, ...sums]);
   } catch (error) {
+    // The collector would find it, too; but that one may have died.
     store.remove(`snapshot-${name}.lbs`);
     await store.settle();
+    for (const file of sums) store.remove(file);
     throw error;
   }
 }

@@ -1,0 +1,129 @@
+/**
+ * Which files of a store its snapshots need, by their descriptors; a part of collecting.
+ *
+ * When in doubt, a file is needed: one descriptor that cannot be read could need any, so it ends the
+ * collection, and one that a copy has cut off (a list of segments has no end that would be missed)
+ * is held against its checksums file.
+ */
+import { LbsError } from '../errors.ts';
+import {
+  parseNoteFile,
+  parseSegmentFile,
+  parseSegmentListFile,
+  parseSnapshotFile,
+} from '../format/snapshot-name.ts';
+import { parseSums } from '../format/sums-file.ts';
+import {
+  type SnapshotFile,
+  openSnapshot,
+  readSmallFile,
+  snapshotsAmong,
+} from '../snapshots/open-snapshot.ts';
+import { SMALL_FILE_BYTES_MAX, type Store, type StoredFile } from '../stores/store.ts';
+
+/** Of a person, beside a segment: it says of what the segment was, not that it is one. */
+const BESIDE_A_SEGMENT = /\.(par2|sig|asc|sha1|sha256|sha512|md5|txt|bak)$/;
+
+const NOTHING: ReadonlySet<string> = new Set();
+
+export type NeededOptions = {
+  readonly verifyKey?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Of a dry run: snapshots that would be gone by then. */
+  readonly without?: ReadonlySet<string> | undefined;
+};
+
+export class NeededFiles {
+  readonly #store: Store;
+  readonly #options: NeededOptions;
+  /** Snapshots whose descriptors were read already. */
+  readonly #known = new Set<string>();
+  readonly #segments = new Set<string>();
+
+  constructor(store: Store, options: NeededOptions) {
+    this.#store = store;
+    this.#options = options;
+  }
+
+  /**
+   * Reads the descriptors among `files`, a listing, that were not read before. Returns those that
+   * need what this collection has removed, segments `gone`: they were published meanwhile, and the
+   * backup takes them back itself, unless it has died. They are no snapshots, and need nothing.
+   * @throws {LbsError} format-*, signature-*, io, interrupted
+   */
+  async read(
+    files: readonly StoredFile[],
+    gone: ReadonlySet<string> = NOTHING,
+  ): Promise<SnapshotFile[]> {
+    const names = new Set(files.map(({ name }) => name));
+    const hit: SnapshotFile[] = [];
+    for (const snapshot of snapshotsAmong(files)) {
+      if (this.#options.without?.has(snapshot.name) === true) continue;
+      if (this.#options.signal?.aborted === true) throw interrupted();
+      if (this.#known.has(snapshot.name)) continue;
+      const segments = await this.#segmentsOf(snapshot, names);
+      if (segments === undefined) continue;
+      if (segments.some((segment) => gone.has(segment))) {
+        hit.push(snapshot);
+        continue;
+      }
+      for (const segment of segments) this.#segments.add(segment);
+      this.#known.add(snapshot.name);
+    }
+    return hit;
+  }
+
+  /** Undefined when the snapshot is gone by now. */
+  async #segmentsOf(
+    snapshot: SnapshotFile,
+    names: ReadonlySet<string>,
+  ): Promise<readonly string[] | undefined> {
+    const { verifyKey } = this.#options;
+    try {
+      const { descriptor } = await openSnapshot(this.#store, snapshot, { verifyKey });
+      return [...descriptor.segments, ...this.#segmentsInSums(snapshot, names)];
+    } catch (error) {
+      if (!(error instanceof LbsError)) throw error;
+      const isGone = this.#store.find(snapshot.file.name) === undefined;
+      if (error.code === 'store-missing-file' && isGone) return undefined;
+      throw new LbsError(error.code, `nothing was removed: ${error.message}`, {
+        cause: error,
+        hint: 'a snapshot that cannot be read may need any segment; repair it, or move its descriptor away if it is to be given up',
+      });
+    }
+  }
+
+  /** None where there is no such file, or it cannot be read: then the descriptor has to do. */
+  #segmentsInSums({ name }: SnapshotFile, names: ReadonlySet<string>): string[] {
+    const file = `snapshot-${name}.sha1sums`;
+    if (!names.has(file)) return [];
+    try {
+      const text = readSmallFile(this.#store, file, SMALL_FILE_BYTES_MAX).toString('latin1');
+      return [...parseSums(text, file).keys()].flatMap(
+        (segmentFile) => parseSegmentFile(segmentFile)?.segment ?? [],
+      );
+    } catch (error) {
+      if (error instanceof LbsError) return [];
+      throw error;
+    }
+  }
+
+  /** True for a file of a store's own that no snapshot needs. */
+  isUnneeded(name: string): boolean {
+    const segment = parseSegmentFile(name)?.segment;
+    if (segment !== undefined) return !this.#segments.has(segment) && !BESIDE_A_SEGMENT.test(name);
+    const snapshot = parseSnapshotFile(name);
+    // Only "forget" removes descriptors.
+    if (snapshot?.kind === 'lbs' || snapshot?.kind === 'cumulus') return false;
+    const of = snapshot?.name ?? parseNoteFile(name)?.name ?? parseSegmentListFile(name)?.name;
+    if (of === undefined || this.#known.has(of)) return false;
+    // Those go with their snapshot.
+    return this.#options.without?.has(of) !== true;
+  }
+}
+
+export function interrupted(): LbsError {
+  return new LbsError('interrupted', 'the collection was interrupted', {
+    hint: 'nothing that a snapshot needs was removed; the same command goes on',
+  });
+}
