@@ -127,7 +127,8 @@ class Collection {
       const names = condemned.map(nameOf).filter((name) => !listed.has(name));
       if (names.length > 0) await this.#putList('condemned', names);
       if (due.size > 0) await this.#remove([...due]);
-      await this.#clearLists(lists, new Set(condemned.map(nameOf)), clockS);
+      const waiting = unneeded.filter((file) => !due.has(file)).map(nameOf);
+      await this.#clearLists(lists, new Set(waiting), clockS);
     }
     return {
       dryRun,
