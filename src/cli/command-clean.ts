@@ -24,7 +24,7 @@ function summaryLines(summary: CleanSummary): string[] {
   ];
   if (segments > 0) {
     lines.push(
-      `the next backups store ${humanSize(bytesToStore)} anew, before the filter; the segments go when no snapshot names them`,
+      `the next backups store ${humanSize(bytesToStore)} of content anew, before the filter, and its metadata; "lbs gc" removes the segments when no snapshot names them`,
     );
   }
   return lines;
@@ -46,13 +46,20 @@ export function cleaningSaid(
   const verbosity = verbosityOf(flags);
   return {
     onSegment: (segment) => {
-      if (isJson) out.line(JSON.stringify({ message_type: 'segment', ...segment }));
-      else if (isDryRun || verbosity === 'verbose') out.line(segmentLine(segment));
+      if (isJson) {
+        const { file, group, ageDays, used, storedBytes } = segment;
+        const fields = { file, group, age_days: ageDays, used, stored_bytes: storedBytes };
+        out.line(JSON.stringify({ message_type: 'segment', ...fields }));
+      } else if (isDryRun || verbosity === 'verbose') out.line(segmentLine(segment));
     },
     done: (summary) => {
       if (isJson) {
-        const { segments, segmentsLeft: left, storedBytes, bytesToStore } = summary;
-        const sizes = { stored_bytes: storedBytes, bytes_to_store: bytesToStore };
+        const { segments, segmentsLeft: left, storedBytes } = summary;
+        const sizes = {
+          stored_bytes: storedBytes,
+          bytes_to_store: summary.bytesToStore,
+          metadata_bytes_to_store: summary.metadataBytesToStore,
+        };
         const fields = { dry_run: isDryRun, segments, segments_left: left, ...sizes };
         out.line(JSON.stringify({ message_type: 'summary', ...fields }));
       } else if (verbosity !== 'quiet') for (const line of summaryLines(summary)) out.line(line);

@@ -6,6 +6,9 @@ import type Database from 'better-sqlite3';
 import { OBJECTS_PER_SEGMENT_MAX } from './block-index.ts';
 import { type OpenDatabase, databaseError } from './open-localdb.ts';
 
+/** The group of segments that hold metadata. */
+export const METADATA = 'metadata';
+
 export type CleaningRow = {
   readonly id: number;
   readonly file: string;
@@ -70,16 +73,20 @@ export class SegmentCleaning {
   /** What snapshots use of data segments that are given up. */
   *expiredBlocks(rows: readonly CleaningRow[]): Generator<ExpiredBlock> {
     for (const { id, group, created } of rows) {
-      if (group === 'metadata') continue;
+      if (group === METADATA) continue;
       for (const { size, age } of this.#usedObjects(id, this.#live)) {
         yield { createdS: age ?? created, bytes: size };
       }
     }
   }
 
-  /** What the last snapshot of each scheme uses of these segments. */
-  bytesOfLatest(rows: readonly CleaningRow[]): number {
-    return rows.reduce((sum, { id }) => sum + this.#usedBytes(id, this.#latest), 0);
+  /** What the last snapshot of each scheme uses of these segments: of content, and of metadata. */
+  bytesOfLatest(rows: readonly CleaningRow[]): { content: number; metadata: number } {
+    const bytes = { content: 0, metadata: 0 };
+    for (const { id, group } of rows) {
+      bytes[group === METADATA ? 'metadata' : 'content'] += this.#usedBytes(id, this.#latest);
+    }
+    return bytes;
   }
 
   /**
@@ -93,7 +100,7 @@ export class SegmentCleaning {
       for (const { id, group, created } of rows) {
         segment.run(nowS, id);
         for (const object of this.#objects(id)) {
-          block.run(group === 'metadata' ? 0 : groupOf(object.age ?? created), object.id);
+          block.run(group === METADATA ? 0 : groupOf(object.age ?? created), object.id);
         }
       }
     });

@@ -13,7 +13,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { LbsError } from '../errors.ts';
-import { type CleaningRow, SegmentCleaning } from '../localdb/segment-cleaning.ts';
+import { type CleaningRow, METADATA, SegmentCleaning } from '../localdb/segment-cleaning.ts';
 import { lockLocaldb } from '../localdb/lock.ts';
 import { LOCALDB_FILE, openDatabase, openScratchCopy } from '../localdb/open-localdb.ts';
 import { snapshotsAmong } from '../snapshots/open-snapshot.ts';
@@ -25,7 +25,6 @@ import { isWorthCleaning } from './segment-benefit.ts';
 /** Below this share a segment is cleaned whatever its age. */
 export const MIN_USED = 0.4;
 const DAY_S = 86400;
-const METADATA = 'metadata';
 
 export type CleanOptions = {
   readonly store: string;
@@ -53,8 +52,13 @@ export type CleanSummary = {
   readonly segments: number;
   /** Size in the store of what was given up, which is free once no snapshot names it. */
   readonly storedBytes: number;
-  /** What the last snapshots of the schemes use of it, before the filter: stored anew next time. */
+  /**
+   * Content that the last snapshots of the schemes use of it, before the filter: stored anew next
+   * time, and with it the metadata that refers to it.
+   */
   readonly bytesToStore: number;
+  /** Metadata that they use of it. */
+  readonly metadataBytesToStore: number;
   /** Segments that stay as they are. */
   readonly segmentsLeft: number;
 };
@@ -164,7 +168,7 @@ function run(
     dataSegments.reduce((sum, { rawBytes }) => sum + rawBytes, 0) /
     Math.max(1, dataSegments.length);
   const limits = ageLimits(aged, usual);
-  const bytesToStore = cleaning.bytesOfLatest(given);
+  const toStore = cleaning.bytesOfLatest(given);
   if (!dryRun) {
     cleaning.expire(given, nowS, (createdS) => groupOfAge(limits, Math.round(ageOf(createdS))));
   }
@@ -172,7 +176,8 @@ function run(
     dryRun,
     segments: given.length,
     storedBytes: given.reduce((sum, { storedBytes }) => sum + storedBytes, 0),
-    bytesToStore,
+    bytesToStore: toStore.content,
+    metadataBytesToStore: toStore.metadata,
     segmentsLeft,
   };
 }

@@ -1,0 +1,177 @@
+/**
+ * `lbs gc` while backups of other machines run into the same store. Each is held where it matters:
+ * a backup when it has decided what to refer to, or about to be seen; a collector before or after
+ * its list is there. Whatever the order, a snapshot is whole, or its backup fails and leaves none.
+ */
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import { raceWithCollector } from '../helpers/collect-race.ts';
+import { allIsWell, forget, lists, otherMachine } from '../helpers/collected-store.ts';
+import { backupOptions, type Places, places } from '../helpers/places.ts';
+import { pseudoRandom } from '../helpers/pseudo-random.ts';
+import { lbsOk, type Run, type RunningLbs, startLbs } from '../helpers/run-lbs.ts';
+import { makeFiles, waitUntil } from '../helpers/small-tree.ts';
+import { canTrace, withFault } from '../helpers/strace.ts';
+import { segmentFiles, snapshotNames } from '../helpers/store-state.ts';
+
+const COLLECTED = /was taken out of the store during the backup/;
+/** A new metadata segment and two checksums files come before the descriptor. */
+const DESCRIPTOR_LINK = 4;
+
+type Race = { readonly at: Places; readonly saver: Places; readonly orphans: readonly string[] };
+
+/** A store with orphans that the local database of the machine `saver` still offers. */
+async function raceInStore(t: ExecutionContext): Promise<Race> {
+  const at = places(t);
+  const saver = otherMachine(at, 'saver');
+  makeFiles(saver.tree, { x: pseudoRandom('x', 100_000) });
+  const backup = [...backupOptions(saver), '--scheme=saver', saver.tree];
+  await lbsOk(t, backup);
+  const orphans = segmentFiles(at.store);
+  rmSync(join(saver.tree, 'x'));
+  makeFiles(saver.tree, { y: pseudoRandom('y', 1000) });
+  await lbsOk(t, [...backup, '--full-metadata']);
+  await forget(t, at, snapshotNames(at.store)[0] ?? '');
+  makeFiles(saver.tree, { x: pseudoRandom('x', 100_000) });
+  return { at, saver, orphans };
+}
+
+function startBackup(t: ExecutionContext, { saver }: Race, args: string[], through: string[] = []) {
+  const words = [...backupOptions(saver), '--scheme=saver', '--full-metadata', ...args, saver.tree];
+  return startLbs(t, words, { through, ownGroup: true });
+}
+
+/** A backup that has stored everything and waits for the file `go` before its descriptor. */
+async function heldBackup(
+  t: ExecutionContext,
+  race: Race,
+): Promise<{ running: RunningLbs; go: () => void }> {
+  const [held, go] = [join(race.at.base, 'held'), join(race.at.base, 'go')];
+  const filter = `touch ${held}; while [ ! -e ${go} ]; do sleep 0.05; done; cat`;
+  const running = startBackup(t, race, [`--signature-filter=${filter}`]);
+  await waitUntil(() => existsSync(held), 'the backup');
+  return { running, go: () => writeFileSync(go, '') };
+}
+
+const collector = ({ at }: Race): string[] => [
+  ...['gc', `--store=${at.store}`, `--localdb=${at.localdb}`, '--grace=0h'],
+];
+
+/** True while any of the orphans is in the store. */
+const isThere = ({ at, orphans }: Race): boolean =>
+  orphans.some((name) => existsSync(join(at.store, name)));
+
+const hasSums = (store: string): boolean =>
+  readdirSync(store).filter((name) => name.endsWith('.sha256sums')).length === 2;
+
+/** At once: the tests of a file take turns otherwise, and somebody is waiting. */
+const collectNow = (t: ExecutionContext, race: Race, through: string[] = []): RunningLbs =>
+  startLbs(t, collector(race), { through });
+
+/** The backup was refused, and there is no snapshot of it. */
+function refusedTidily(t: ExecutionContext, race: Race, run: Run): void {
+  t.is(run.code, 1, run.stderr);
+  t.regex(run.stderr, COLLECTED);
+  t.is(snapshotNames(race.at.store).length, 1);
+}
+
+/** The same command makes the snapshot. */
+async function startAgain(t: ExecutionContext, race: Race): Promise<void> {
+  t.is((await startBackup(t, race, []).done).code, 0);
+  await lbsOk(t, collector(race));
+  t.deepEqual(lists(race.at.store), []);
+  await allIsWell(t, race.saver, '--scheme=saver');
+}
+
+test('a collection while a backup is about to end: the backup finds out', async (t) => {
+  const race = await raceInStore(t);
+  const { running, go } = await heldBackup(t, race);
+  await lbsOk(t, collector(race));
+  for (const name of race.orphans) t.false(existsSync(join(race.at.store, name)), name);
+  go();
+  refusedTidily(t, race, await running.done);
+  await startAgain(t, race);
+});
+
+test('a descriptor that appears too late for the collector is taken back', async (t) => {
+  if (!canTrace) return t.pass('left out: strace may not trace here');
+  const race = await raceInStore(t);
+  const through = withFault('linkat', 'delay_enter=7s', DESCRIPTOR_LINK);
+  const running = startBackup(t, race, [], through);
+  await waitUntil(() => hasSums(race.at.store), 'checksums files');
+  t.is((await collectNow(t, race).done).code, 0);
+  t.is(running.child.exitCode, null, 'the backup was too fast to show anything');
+  refusedTidily(t, race, await running.done);
+  await startAgain(t, race);
+});
+
+test('a descriptor that the collector sees keeps what it names', async (t) => {
+  if (!canTrace) return t.pass('left out: strace may not trace here');
+  const race = await raceInStore(t);
+  const through = withFault('linkat', 'delay_exit=7s', DESCRIPTOR_LINK);
+  const running = startBackup(t, race, [], through);
+  await waitUntil(() => snapshotNames(race.at.store).length === 2, 'the descriptor');
+  t.is((await collectNow(t, race).done).code, 0);
+  t.is(running.child.exitCode, null, 'the backup was too fast to show anything');
+  t.is((await running.done).code, 0);
+  t.true(isThere(race));
+  await allIsWell(t, race.saver, '--scheme=saver');
+});
+
+test('a collector that has decided, but not yet listed, spares what is published meanwhile', async (t) => {
+  if (!canTrace) return t.pass('left out: strace may not trace here');
+  const race = await raceInStore(t);
+  const { running, go } = await heldBackup(t, race);
+  const through = withFault('linkat', 'delay_enter=8s', 1);
+  const collecting = collectNow(t, race, through);
+  await sleep(4000);
+  t.deepEqual(lists(race.at.store), []);
+  go();
+  t.is((await running.done).code, 0);
+  t.is((await collecting.done).code, 0);
+  t.true(isThere(race));
+  await allIsWell(t, race.saver, '--scheme=saver');
+});
+
+test('a collector that is about to remove is seen, also when a second one was there', async (t) => {
+  if (!canTrace) return t.pass('left out: strace may not trace here');
+  const race = await raceInStore(t);
+  const { running, go } = await heldBackup(t, race);
+  const through = withFault('unlinkat', 'delay_enter=8s', 1);
+  const collecting = collectNow(t, race, through);
+  await waitUntil(() => lists(race.at.store).length === 1, 'the list');
+  t.is((await startLbs(t, ['gc', `--store=${race.at.store}`]).done).code, 0);
+  t.is(collecting.child.exitCode, null, 'the collector was too fast to show anything');
+  t.is(lists(race.at.store).length, 1, 'the list of another collector was removed');
+  go();
+  refusedTidily(t, race, await running.done);
+  t.is((await collecting.done).code, 0);
+  await startAgain(t, race);
+});
+
+test('what a backup that died had no time to take back, the collector does', async (t) => {
+  if (!canTrace) return t.pass('left out: strace may not trace here');
+  const race = await raceInStore(t);
+  const fault = 'delay_enter=6s:delay_exit=20s';
+  const running = startBackup(t, race, [], withFault('linkat', fault, DESCRIPTOR_LINK));
+  await waitUntil(() => hasSums(race.at.store), 'checksums files');
+  const through = withFault('unlinkat', 'delay_enter=9s', 1);
+  const collecting = collectNow(t, race, through);
+  await waitUntil(() => lists(race.at.store).length === 1, 'the list');
+  t.is(snapshotNames(race.at.store).length, 1, 'too slow to show anything');
+  await waitUntil(() => snapshotNames(race.at.store).length === 2, 'the descriptor');
+  process.kill(-(running.child.pid ?? 0), 'SIGKILL');
+  t.true(isThere(race), 'too slow to show anything');
+  t.is((await collecting.done).code, 0);
+  t.is(snapshotNames(race.at.store).length, 1);
+  await startAgain(t, race);
+});
+
+test('ten rounds of backups and collections at the same time', async (t) => {
+  t.timeout(120_000);
+  const { made, refused } = await raceWithCollector(t, places(t), { rounds: 10, seed: 'ten' });
+  t.log(`${made} snapshots made, ${refused} backups refused`);
+  t.is(made + refused, 10);
+});
