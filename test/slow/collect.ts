@@ -1,0 +1,17 @@
+/** The long versions of test/cli/gc-race.ts and test/cli/killed-runs.ts: `make test-slow`. */
+import test from 'ava';
+import { raceWithCollector } from '../helpers/collect-race.ts';
+import { killInRounds } from '../helpers/kill-rounds.ts';
+import { places } from '../helpers/places.ts';
+
+test('100 rounds of backups and collections at the same time', async (t) => {
+  const { made, refused } = await raceWithCollector(t, places(t), { rounds: 100, seed: 'hundred' });
+  t.log(`${made} snapshots made, ${refused} backups refused`);
+  t.is(made + refused, 100);
+});
+
+test('100 runs that were killed at random times harm no snapshot and hold up nobody', async (t) => {
+  const killed = await killInRounds(t, places(t), { rounds: 100, seed: 'hundred' });
+  t.log(`${killed} of 100 runs were killed before their end`);
+  t.true(killed >= 25);
+});
