@@ -1,5 +1,5 @@
 /** `lbs prune`: forget, clean and gc, with nothing that the dry run did not tell. */
-import { existsSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { allIsWell } from '../helpers/collected-store.ts';
@@ -9,10 +9,10 @@ import { jsonLines, jsonMessage, lbsExits, lbsOk, type Run } from '../helpers/ru
 import { makeFiles } from '../helpers/small-tree.ts';
 import { canTrace, tracing } from '../helpers/strace.ts';
 import { snapshotNames, storeState } from '../helpers/store-state.ts';
-import { readFileSync } from 'node:fs';
 
 const DAY_S = 86400;
-const START_S = Math.floor(Date.now() / 1000);
+/** In the past: a snapshot that claims to be younger than its file is not forgotten. */
+const START_S = Math.floor(Date.now() / 1000) - 40 * DAY_S;
 const onDay = (days: number) => ({ env: { LBS_TEST_CLOCK_S: String(START_S + days * DAY_S) } });
 const RULES = ['--keep-last=2', '--grace=0h'];
 

@@ -1,0 +1,182 @@
+/**
+ * Nights of a store that lives for years: a changing tree, a backup and a prune each night, within
+ * this process (a process for each would take hours). The working directory and the clock are the
+ * process's, so only one of these may run in a test file.
+ */
+import { spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
+import { backup } from '../../src/backup/run-backup.ts';
+import { clean } from '../../src/maintain/clean.ts';
+import { collect } from '../../src/maintain/collect.ts';
+import { forget } from '../../src/maintain/forget.ts';
+import type { RetentionRules } from '../../src/maintain/retention.ts';
+import { restore } from '../../src/restore/restore.ts';
+import { bytePath } from '../../src/std/byte-path.ts';
+import { randomNumbers } from './collect-race.ts';
+import { type Places, places } from './places.ts';
+import { pseudoRandom } from './pseudo-random.ts';
+import { snapshotNames } from './store-state.ts';
+import { readTree, sameTree } from './tree-state.ts';
+
+const DAY_S = 86400;
+/** Long ago: a snapshot that claims to be younger than its file is not forgotten. */
+const FIRST_NIGHT_S = Date.UTC(2010, 0, 1, 2) / 1000;
+const RULES: RetentionRules = {
+  last: 0,
+  counts: { daily: 7, weekly: 4, monthly: 12, yearly: 5 },
+  within: [],
+  tags: [],
+};
+/** Names that files can have, and files that are written or removed on a day. */
+const NAMES = 300;
+const WRITTEN = 4;
+const REMOVED = 3;
+const FILE_BYTES_MAX = 24_000;
+/** Pictures at first, and how often there is one more. */
+const PICTURES = 40;
+const PICTURE_BYTES = 100_000;
+const PICTURE_DAYS = 14;
+const LOG_BYTES_MAX = 30_000;
+
+export type Night = {
+  /** Processor time of the backup and of the prune. */
+  readonly cpuMs: number;
+  readonly storeBytes: number;
+  readonly localdbBytes: number;
+  readonly statCacheBytes: number;
+};
+
+const sizeOf = (file: string): number => (existsSync(file) ? statSync(file).size : 0);
+
+/** Bytes of all files in a directory. */
+export function bytesIn(dir: string): number {
+  return readdirSync(dir).reduce((sum, name) => sum + sizeOf(join(dir, name)), 0);
+}
+
+/** Half of it compresses, as most of what people have. */
+function content(seed: string, length: number): Buffer {
+  const bytes = pseudoRandom(seed, length);
+  return Buffer.concat([
+    bytes.subarray(0, length / 2),
+    Buffer.from(bytes.subarray(0, length / 4).toString('hex')),
+  ]);
+}
+
+/**
+ * What a day does to the tree: a few small files are new, changed or gone, some of them far more
+ * often than others; a log grows; and now and then there is a picture, which stays as it is. As
+ * many small ones come as go, or later nights would have more to do.
+ */
+function liveADay(tree: string, day: number, random: () => number): void {
+  const nameOf = (n: number) => join(tree, `${n % 8}`, `${n}`);
+  const some = () => Math.floor(random() ** 3 * NAMES);
+  const write = (n: number) => {
+    mkdirSync(join(nameOf(n), '..'), { recursive: true });
+    writeFileSync(nameOf(n), content(`${day}/${n}`, Math.floor(random() * FILE_BYTES_MAX)));
+  };
+  if (day === 0) {
+    for (let n = 0; n < NAMES; n++) if (random() < WRITTEN / (WRITTEN + REMOVED)) write(n);
+  }
+  for (let n = 0; n < WRITTEN; n++) write(some());
+  for (let n = 0; n < REMOVED; n++) rmSync(nameOf(some()), { force: true });
+  if (day % PICTURE_DAYS === 0) {
+    const count = day === 0 ? PICTURES : 1;
+    for (let n = 0; n < count; n++) {
+      writeFileSync(
+        join(tree, `picture-${day}-${n}`),
+        pseudoRandom(`picture ${day}/${n}`, PICTURE_BYTES),
+      );
+    }
+  }
+  const log = join(tree, 'log');
+  const kept = sizeOf(log) > LOG_BYTES_MAX || !existsSync(log) ? '' : readFileSync(log, 'latin1');
+  writeFileSync(log, `${kept}${pseudoRandom(`log ${day}`, 600).toString('base64')}\n`);
+}
+
+export class Soak {
+  readonly at: Places;
+  readonly nights: Night[] = [];
+  readonly #t: ExecutionContext;
+  readonly #random = randomNumbers('soak');
+  readonly #home = process.cwd();
+
+  constructor(t: ExecutionContext) {
+    this.#t = t;
+    this.at = places(t);
+    mkdirSync(join(this.at.base, 'copies'));
+    t.teardown(() => {
+      delete process.env['LBS_TEST_CLOCK_S'];
+      process.chdir(this.#home);
+    });
+  }
+
+  #copyOf(snapshot: string): string {
+    return join(this.at.base, 'copies', snapshot);
+  }
+
+  /** A day, and the night after it. */
+  async live(): Promise<void> {
+    const { tree, store, localdb } = this.at;
+    const day = this.nights.length;
+    liveADay(tree, day, this.#random);
+    process.env['LBS_TEST_CLOCK_S'] = String(FIRST_NIGHT_S + day * DAY_S);
+    process.chdir(tree);
+    const start = process.cpuUsage();
+    const { snapshot = '' } = await backup({ store, localdb, paths: [bytePath('.')] });
+    await forget({ store, localdb, rules: RULES });
+    await clean({ store, localdb });
+    await collect({ store, localdb, graceS: 0 });
+    const { user, system } = process.cpuUsage(start);
+    spawnSync('cp', ['-a', tree, this.#copyOf(snapshot)]);
+    const kept = new Set(snapshotNames(store));
+    for (const name of readdirSync(join(this.at.base, 'copies'))) {
+      if (!kept.has(name)) rmSync(this.#copyOf(name), { recursive: true });
+    }
+    this.nights.push({
+      cpuMs: (user + system) / 1000,
+      storeBytes: bytesIn(store),
+      localdbBytes: sizeOf(join(localdb, 'lbs-localdb.sqlite')),
+      statCacheBytes: sizeOf(join(localdb, 'lbs-statcache')),
+    });
+  }
+
+  /** Every snapshot that was kept gives back the tree of its day. */
+  async checkSnapshots(): Promise<number> {
+    const { store, target } = this.at;
+    const kept = snapshotNames(store);
+    for (const snapshot of kept) {
+      rmSync(target, { recursive: true, force: true });
+      mkdirSync(target);
+      await restore({ store, snapshot, target });
+      sameTree(this.#t, readTree(this.#copyOf(snapshot)), readTree(target));
+    }
+    return kept.length;
+  }
+
+  /** Size of a store to which only the snapshots that were kept were ever made, one after the other. */
+  async idealBytes(): Promise<number> {
+    const [store, localdb] = [join(this.at.base, 'ideal'), join(this.at.base, 'ideal-localdb')];
+    mkdirSync(store);
+    for (const snapshot of snapshotNames(this.at.store)) {
+      process.chdir(this.#copyOf(snapshot));
+      await backup({ store, localdb, paths: [bytePath('.')] });
+    }
+    return bytesIn(store);
+  }
+
+  /** The middle one of the nights from `from` to `to`, counted from 1. */
+  middleCpuMs(from: number, to: number): number {
+    const times = this.nights.slice(from - 1, to).map(({ cpuMs }) => cpuMs);
+    return times.sort((a, b) => a - b)[times.length >> 1] ?? 0;
+  }
+}

@@ -1,0 +1,32 @@
+/**
+ * A store that lives for years: LBS_SOAK_NIGHTS nights (five years unless said) of backup, forget,
+ * clean and gc of a changing tree. Prints its figures: `make test-soak`.
+ */
+import test from 'ava';
+import { bytesIn, Soak } from '../helpers/soak.ts';
+
+const NIGHTS = Number(process.env['LBS_SOAK_NIGHTS'] ?? 1800);
+const SIZE_RATIO_MAX = 1.25;
+const TIME_RATIO_MAX = 1.3;
+/** Of a night after the first month: what is kept then is all but the months and years. */
+const GROWTH_MAX = 2.5;
+
+test('years of nights: snapshots restore, and neither store, database nor time grows', async (t) => {
+  const soak = new Soak(t);
+  for (let night = 1; night <= NIGHTS; night++) {
+    await soak.live();
+    if (night % 100 === 0) t.log(`${night}: ${JSON.stringify(soak.nights.at(-1))}`);
+  }
+  const kept = await soak.checkSnapshots();
+  const ratio = bytesIn(soak.at.store) / (await soak.idealBytes());
+  const slower = soak.middleCpuMs(NIGHTS - 10, NIGHTS) / soak.middleCpuMs(15, 25);
+  t.log(`${kept} snapshots kept; ${ratio.toFixed(3)} times the ideal size`);
+  t.log(`a night takes ${slower.toFixed(2)} times the processor time of the 20th`);
+  t.true(ratio < SIZE_RATIO_MAX, `${ratio} times the ideal`);
+  t.true(slower < TIME_RATIO_MAX, `${slower} times the time`);
+  const [early, last] = [soak.nights[29], soak.nights.at(-1)];
+  for (const field of ['localdbBytes', 'statCacheBytes'] as const) {
+    const growth = (last?.[field] ?? 0) / (early?.[field] ?? 1);
+    t.true(growth < GROWTH_MAX, `${field} grew by ${growth}`);
+  }
+});
