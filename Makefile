@@ -16,7 +16,7 @@ INSTALLED := node_modules/.package-lock.json
 BUILT := dist/.built
 
 .PHONY: all backup test check lint format format-check man-lint type-check test-slow \
-	test-recovery bench bench-quick install clean
+	test-recovery test-soak bench bench-quick install clean
 
 all: $(BUILT)
 
@@ -69,6 +69,10 @@ test-slow: $(BUILT)
 # A real /usr (or LBS_TEST_TREE), restored by the restore.sh of its store where there is no Node.
 test-recovery: $(BUILT)
 	@node test/helpers/run-tests.ts --config test/slow/ava.config.js test/slow/recovery.ts
+
+# Five years of nights, or LBS_SOAK_NIGHTS of them.
+test-soak: $(BUILT)
+	@node test/helpers/run-tests.ts --config test/slow/ava.config.js test/slow/soak.ts
 
 # Measures lbs beside other programs (test/bench/README.md); `quick` in less than three minutes.
 bench: $(BUILT)

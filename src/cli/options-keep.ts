@@ -26,7 +26,7 @@ const LOCALDB: OptionSpec = {
 const GRACE: OptionSpec = {
   name: 'grace',
   value: 'DURATION',
-  help: 'how long a file stays when nothing needs it, in each of the two steps; default: 1d. 0h removes at once, which only the one user of a store may do',
+  help: 'how long a file stays when nothing needs it, in each of the two steps; default: 1d; as in 1d12h or 90s. 0h removes at once: a backup that runs meanwhile may have to be run again',
 };
 const MIN_USED: OptionSpec = {
   name: 'min-used',
