@@ -19,6 +19,8 @@ import type { ForgetOptions, ForgetSummary } from './maintain/forget-options.ts'
 import type { HealOptions, HealSummary } from './maintain/heal-options.ts';
 import type { SyncOptions, SyncSummary } from './maintain/sync-options.ts';
 import type { RebuildOptions, RebuildSummary } from './maintain/rebuild-options.ts';
+import type { CleanOptions, CleanSummary } from './maintain/clean.ts';
+import type { CollectOptions, CollectSummary } from './maintain/collect.ts';
 import type { SnapshotInfo, VerifyOptions, VerifySummary } from './maintain/verify-options.ts';
 import type { ReadOptions, RestoreOptions, RestoreSummary } from './restore/restore-options.ts';
 import type { BytePath } from './std/byte-path.ts';
@@ -46,6 +48,8 @@ export type {
 export type { HealOptions, HealSummary } from './maintain/heal-options.ts';
 export type { SyncOptions, SyncSummary } from './maintain/sync-options.ts';
 export type { RebuildOptions, RebuildSummary } from './maintain/rebuild-options.ts';
+export type { CleanOptions, CleanSummary, CleanedSegment } from './maintain/clean.ts';
+export type { CollectOptions, CollectSummary, CollectedFile } from './maintain/collect.ts';
 export type {
   SnapshotInfo,
   VerifyDepth,
@@ -135,6 +139,18 @@ export async function forget(options: ForgetOptions): Promise<ForgetSummary> {
 export async function rebuild(options: RebuildOptions): Promise<RebuildSummary> {
   const run = await import('./maintain/rebuild.ts');
   return await run.rebuild(options);
+}
+
+/** Gives up segments that are little used, in the local database. @throws {LbsError} */
+export async function clean(options: CleanOptions): Promise<CleanSummary> {
+  const run = await import('./maintain/clean.ts');
+  return await run.clean(options);
+}
+
+/** Removes what no snapshot needs, in two steps. @throws {LbsError} */
+export async function collect(options: CollectOptions): Promise<CollectSummary> {
+  const run = await import('./maintain/collect.ts');
+  return await run.collect(options);
 }
 
 /** The entries of a snapshot in path order, one at a time. @throws {LbsError} */

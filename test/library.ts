@@ -155,6 +155,24 @@ test('a program that Node was given as text can use the threads of this one', as
   t.is(stdout, '0 2101\n');
 });
 
+test('clean and collect say what they do, and a dry run what they would', async (t) => {
+  const at = places(t);
+  const options = { store: at.store, localdb: at.localdb };
+  const paths = [lbs.bytePath(at.tree)];
+  makeSmallTree(at.tree);
+  await lbs.backup({ ...options, paths });
+  writeFileSync(join(at.store, 'snapshot-20200101T000000.sha1sums'), '');
+  const cleaned = await lbs.clean({ ...options, dryRun: true });
+  t.deepEqual([cleaned.dryRun, cleaned.segments, cleaned.segmentsLeft], [true, 0, 2]);
+  const names: string[] = [];
+  const onFile = ({ name, step }: lbs.CollectedFile) => void names.push(`${step} ${name}`);
+  const dry = await lbs.collect({ ...options, graceS: 0, dryRun: true, onFile });
+  const done = await lbs.collect({ ...options, graceS: 0, onFile });
+  t.deepEqual({ ...dry, dryRun: false }, done);
+  t.is(done.removed, 1);
+  t.deepEqual(names, Array<string>(2).fill('removed snapshot-20200101T000000.sha1sums'));
+});
+
 test('an error has a code that programs can branch on', async (t) => {
   const { store } = { store: '/nowhere/at/all' };
   const error = await t.throwsAsync(lbs.list({ store }), { instanceOf: lbs.LbsError });

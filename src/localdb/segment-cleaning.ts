@@ -19,19 +19,25 @@ export type CleaningRow = {
   readonly storedBytes: number;
   /** Bytes of the objects that any snapshot uses. */
   readonly usedBytes: number;
+  /** Of those that the last snapshots of the schemes use. */
+  readonly usedByLastBytes: number;
+  /** When the oldest snapshot was made that uses any, the last ones aside; undefined for none. */
+  readonly pinnedSinceS: number | undefined;
 };
 
 export type ExpiredBlock = { readonly createdS: number; readonly bytes: number };
 
-type SegmentFields = Omit<CleaningRow, 'usedBytes'>;
+type SegmentFields = Omit<CleaningRow, 'usedBytes' | 'usedByLastBytes' | 'pinnedSinceS'>;
 type UseRow = { readonly snapshot: number; readonly objects: Buffer };
+/** Rows of snapshots. */
+type Snapshots = Pick<ReadonlySet<number>, 'has'>;
 type SizeRow = { readonly id: number; readonly size: number; readonly age: number | null };
 
 export class SegmentCleaning {
   readonly #open: OpenDatabase;
   readonly #db: Database.Database;
-  /** Rows of the snapshots that there are, and of each scheme's last one. */
-  readonly #live = new Set<number>();
+  /** When the snapshots that there are were made, by row; and the rows of each scheme's last one. */
+  readonly #live = new Map<number, number>();
   readonly #latest = new Set<number>();
   readonly #useOf;
   readonly #objectsOf;
@@ -43,13 +49,13 @@ export class SegmentCleaning {
     const names = new Set(snapshots);
     const latest = new Map<string, number>();
     const rows = this.#db
-      .prepare<[], { id: number; name: string; scheme: string }>(
-        'select id, name, scheme from snapshots order by id',
+      .prepare<[], { id: number; name: string; scheme: string; created: number }>(
+        'select id, name, scheme, created from snapshots order by id',
       )
       .all();
-    for (const { id, name, scheme } of rows) {
+    for (const { id, name, scheme, created } of rows) {
       if (!names.has(name)) continue;
-      this.#live.add(id);
+      this.#live.set(id, created);
       latest.set(scheme, id);
     }
     for (const id of latest.values()) this.#latest.add(id);
@@ -67,7 +73,14 @@ export class SegmentCleaning {
       `select id, file, grp as "group", created, raw_bytes as rawBytes, stored_bytes as storedBytes
        from segments where expired is null order by created, id`,
     );
-    for (const row of rows) yield { ...row, usedBytes: this.#usedBytes(row.id, this.#live) };
+    for (const row of rows) {
+      yield {
+        ...row,
+        usedBytes: this.#usedBytes(row.id, this.#live),
+        usedByLastBytes: this.#usedBytes(row.id, this.#latest),
+        pinnedSinceS: this.#pinnedSinceS(row.id),
+      };
+    }
   }
 
   /** What snapshots use of data segments that are given up. */
@@ -111,13 +124,22 @@ export class SegmentCleaning {
     }
   }
 
-  #usedBytes(segmentId: number, snapshots: ReadonlySet<number>): number {
+  #pinnedSinceS(segmentId: number): number | undefined {
+    const times: number[] = [];
+    for (const { snapshot } of this.#useOf.iterate(segmentId)) {
+      const created = this.#live.get(snapshot);
+      if (created !== undefined && !this.#latest.has(snapshot)) times.push(created);
+    }
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  #usedBytes(segmentId: number, snapshots: Snapshots): number {
     let bytes = 0;
     for (const { size } of this.#usedObjects(segmentId, snapshots)) bytes += size;
     return bytes;
   }
 
-  *#usedObjects(segmentId: number, snapshots: ReadonlySet<number>): Generator<SizeRow> {
+  *#usedObjects(segmentId: number, snapshots: Snapshots): Generator<SizeRow> {
     let used = Buffer.alloc(0);
     for (const { snapshot, objects } of this.#useOf.iterate(segmentId)) {
       if (snapshots.has(snapshot)) used = union(used, objects);

@@ -149,6 +149,8 @@ function run(
     const segment = {
       ageDays: ageOf(row.created),
       used: row.usedBytes / Math.max(1, row.rawBytes),
+      usedByLast: row.usedByLastBytes / Math.max(1, row.rawBytes),
+      pinnedDays: row.pinnedSinceS === undefined ? 0 : ageOf(row.pinnedSinceS),
     };
     if (!isWorthCleaning(segment, minUsed)) {
       segmentsLeft++;
@@ -156,7 +158,8 @@ function run(
     }
     given.push(row);
     const { file, group, storedBytes } = row;
-    onSegment?.({ file, group, storedBytes, ...segment });
+    const { ageDays, used } = segment;
+    onSegment?.({ file, group, storedBytes, ageDays, used });
   }
   const expired = [...cleaning.expiredBlocks(given)];
   const aged: AgedBytes[] = expired.map(({ createdS, bytes }) => ({

@@ -1,13 +1,20 @@
 /** The family's age groups, by the vectors that were made with its own program. */
 import test from 'ava';
 import { type AgedBytes, ageLimits, groupOfAge } from '../../src/maintain/age-groups.ts';
-import { benefitOf, isWorthCleaning } from '../../src/maintain/segment-benefit.ts';
+import { type SegmentAge, benefitOf, isWorthCleaning } from '../../src/maintain/segment-benefit.ts';
 
 const MB = 1_000_000;
 const blocks = (...pairs: readonly [ageDays: number, mb: number][]): AgedBytes[] =>
   pairs.map(([ageDays, mb]) => ({ ageDays, bytes: mb * MB }));
 const groups = (limits: readonly number[], ages: readonly number[]) =>
   ages.map((age) => groupOfAge(limits, age));
+
+/** A segment that no older snapshot names. */
+const onlyInLast = (segment: { ageDays: number; used: number }): SegmentAge => ({
+  ...segment,
+  usedByLast: segment.used,
+  pinnedDays: 0,
+});
 
 test('segments of all ages: the first vector', (t) => {
   const segments = [
@@ -23,7 +30,7 @@ test('segments of all ages: the first vector', (t) => {
   const benefits = segments.map((segment) => Number(benefitOf(segment).toFixed(3)));
   t.deepEqual(benefits, [83.333, 41.667, 16.667, 7.5, 6.667, 10, 8, 6]);
   t.deepEqual(
-    segments.map((segment) => isWorthCleaning(segment, 0)),
+    segments.map((segment) => isWorthCleaning(onlyInLast(segment), 0)),
     [true, true, true, true, false, true, true, false],
   );
   const expired = blocks(
@@ -70,6 +77,16 @@ test('nothing expired has no groups, and a time in the future counts as now', (t
 });
 
 test('a segment that is little used is cleaned however young it is', (t) => {
-  t.true(isWorthCleaning({ ageDays: 0, used: 0.39 }, 0.4));
-  t.false(isWorthCleaning({ ageDays: 0, used: 0.41 }, 0.4));
+  t.true(isWorthCleaning(onlyInLast({ ageDays: 0, used: 0.39 }), 0.4));
+  t.false(isWorthCleaning(onlyInLast({ ageDays: 0, used: 0.41 }), 0.4));
+});
+
+test('a segment that an old snapshot keeps is not stored a second time', (t) => {
+  const old = { ageDays: 100, used: 0.5, usedByLast: 0.5 };
+  // Thrice its age and half of the segment's: is that less than the segment's?
+  t.true(isWorthCleaning({ ...old, pinnedDays: 16 }, 0.4));
+  t.false(isWorthCleaning({ ...old, pinnedDays: 17 }, 0.4));
+  t.false(isWorthCleaning({ ...old, used: 0.3, pinnedDays: 60 }, 0.4));
+  // The last snapshots use nothing of it: then nothing is stored anew.
+  t.true(isWorthCleaning({ ...old, usedByLast: 0, pinnedDays: 33 }, 0.4));
 });
