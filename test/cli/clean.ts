@@ -132,6 +132,18 @@ test('the next backup stores exactly what was told, and collecting makes room', 
   await allIsWell(t, at);
 });
 
+test('a segment that an old snapshot keeps is left alone until that one is forgotten', async (t) => {
+  const at = places(t);
+  makeFiles(at.tree, { stays: pseudoRandom('stays', FILE_BYTES), goes: pseudoRandom('g', 90_000) });
+  await backupOnDay(t, at, 0);
+  rmSync(join(at.tree, 'goes'));
+  await backupOnDay(t, at, 40);
+  t.is(jsonMessage(await clean(t, at, 50, '--min-used=99'), 'summary')['segments'], 0);
+  await forgetOnDay(t, at, 50);
+  const run = await clean(t, at, 50);
+  t.is(jsonMessage(run, 'summary')['bytes_to_store'], FILE_BYTES, run.stdout);
+});
+
 test('what is stored anew lies together with what is as old', async (t) => {
   const at = places(t);
   // Segments of 100 KB: six tenths of each are still used, by files of three ages.
@@ -206,7 +218,7 @@ test('a database that serves two stores is cleaned for the one that is named', a
   await tenFiles(t, at, 3);
   rmSync(join(at.tree, 'ten'), { recursive: true });
   makeFiles(at.tree, { else: pseudoRandom('else', 20_000) });
-  await backupOnDay(t, second, 1);
+  await backupOnDay(t, second, 1.5);
   t.is(jsonMessage(await clean(t, second, 2), 'summary')['segments'], 0);
   const run = await clean(t, at, 2);
   t.true(segmentsOf(run).every(({ file }) => segmentFiles(at.store).includes(String(file))));
