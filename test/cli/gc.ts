@@ -1,6 +1,14 @@
 /** `lbs gc`: what no snapshot needs goes, and nothing else ever does. */
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
@@ -29,6 +37,7 @@ import {
 import { makeFiles, makeSmallTree, waitUntil } from '../helpers/small-tree.ts';
 import { canTrace, withFault } from '../helpers/strace.ts';
 import { segmentFiles, snapshotNames, storeState } from '../helpers/store-state.ts';
+import { isRoot } from '../helpers/temp-dir.ts';
 
 const NOW = '--grace=0h';
 const keys = fixtureKeys();
@@ -107,8 +116,8 @@ test('what is young stays, by the clock of the store and no other', async (t) =>
 test('a file is listed when it is old, and removed when its list is', async (t) => {
   const at = await withForgotten(t);
   const unneeded = unneededSegments(at.store);
-  const grace = '--grace=3s';
-  await sleep(4100);
+  const grace = '--grace=8s';
+  await sleep(9100);
   t.deepEqual(namesTold(await gc(t, at, grace, '-n'), 'would be listed for removal'), unneeded);
   t.deepEqual(lists(at.store), []);
   const run = await gc(t, at, grace, '-v');
@@ -119,11 +128,12 @@ test('a file is listed when it is old, and removed when its list is', async (t) 
   t.regex(list, /^gc-[0-9a-f-]{36}\.condemned$/);
   const named = readFileSync(join(at.store, list), 'utf8').split('\n');
   t.deepEqual(named.filter((line) => !line.startsWith('#') && line !== '').sort(), unneeded);
-  // Listed once, however often it runs.
+  // Listed once, however often it runs, and not removed before the list is old.
+  t.regex((await gc(t, at, grace)).stdout, /^0 files removed/);
   await gc(t, at, '--grace=1h');
   t.deepEqual(lists(at.store), [list]);
   t.deepEqual(unneededSegments(at.store), unneeded);
-  await sleep(4100);
+  await sleep(9100);
   t.deepEqual(namesTold(await gc(t, at, grace, '-n'), 'would be removed'), unneeded);
   t.deepEqual(namesTold(await gc(t, at, grace, '-v'), 'removed'), unneeded);
   t.deepEqual([unneededSegments(at.store), lists(at.store)], [[], []]);
@@ -252,6 +262,23 @@ test('a store that may not be written to is left as it is, and the reason told',
   const dry = await lbsOk(t, [...args, '-n'], { user: 'ordinary' });
   t.regex(dry.stdout, /^2 files would be removed/m);
   t.deepEqual(storeState(at.store), before);
+});
+
+test('where files may be added and not removed it fails, and harms nothing', async (t) => {
+  if (!isRoot || !ordinaryUserCanRun(t)) return t.pass('left out: needs root and another user');
+  const at = await withForgotten(t);
+  const before = segmentFiles(at.store);
+  // In a sticky directory only their owner removes files.
+  chmodSync(at.store, 0o1777);
+  const run = await lbsExits(t, 1, ['gc', `--store=${at.store}`, NOW], { user: 'ordinary' });
+  t.regex(run.stderr, /cannot remove .* from the store/);
+  t.regex(run.stderr, /run this as a user who may remove files of the store/);
+  t.deepEqual(segmentFiles(at.store), before);
+  // What it left is a list, which keeps no backup from being made.
+  makeFiles(at.tree, { old: pseudoRandom('old', 200_000) });
+  await lbsOk(t, [...backupOptions(at), at.tree]);
+  await gc(t, at, NOW);
+  await allIsWell(t, at);
 });
 
 test('--grace takes days, hours and seconds', async (t) => {
