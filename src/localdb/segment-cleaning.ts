@@ -67,6 +67,14 @@ export class SegmentCleaning {
     );
   }
 
+  /** When the oldest snapshot was made that there is. */
+  get oldestS(): number {
+    return [...this.#live.values()].reduce(
+      (oldest, created) => Math.min(oldest, created),
+      Infinity,
+    );
+  }
+
   /** Segments that were not given up before, the oldest first. @throws {LbsError} io */
   *segments(): Generator<CleaningRow> {
     const rows = this.#all<SegmentFields>(

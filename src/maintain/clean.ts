@@ -134,15 +134,16 @@ function run(
 ): CleanSummary {
   const nowS = nowSeconds();
   const ageOf = (created: number) => Math.max(0, (nowS - created) / DAY_S);
+  const oldestDays = ageOf(cleaning.oldestS);
   const given: CleaningRow[] = [];
   let segmentsLeft = 0;
   for (const row of cleaning.segments()) {
     // Of another store that uses the same database.
     if (!isThere(row.file)) continue;
-    // There is nothing to store anew, and "gc" removes it unless it is what an interrupted backup
-    // has stored, which the next one goes on from; or nothing is known of what is in it (another
-    // program wrote it, and the database was rebuilt).
-    if (row.usedBytes === 0) {
+    // There is nothing to store anew. It goes with the snapshots that use it; where there are none,
+    // it may be what an interrupted backup has stored, which the next one goes on from; and of what
+    // other programs wrote nothing is known after the database was rebuilt.
+    if (row.usedByLastBytes === 0) {
       segmentsLeft++;
       continue;
     }
@@ -151,6 +152,7 @@ function run(
       used: row.usedBytes / Math.max(1, row.rawBytes),
       usedByLast: row.usedByLastBytes / Math.max(1, row.rawBytes),
       pinnedDays: row.pinnedSinceS === undefined ? 0 : ageOf(row.pinnedSinceS),
+      oldestDays,
     };
     if (!isWorthCleaning(segment, minUsed)) {
       segmentsLeft++;

@@ -10,10 +10,11 @@ const groups = (limits: readonly number[], ages: readonly number[]) =>
   ages.map((age) => groupOfAge(limits, age));
 
 /** A segment that no older snapshot names. */
-const onlyInLast = (segment: { ageDays: number; used: number }): SegmentAge => ({
-  ...segment,
-  usedByLast: segment.used,
+const onlyInLast = ({ ageDays, used }: { ageDays: number; used: number }): SegmentAge => ({
+  ageDays,
+  usedByLast: used,
   pinnedDays: 0,
+  oldestDays: 0,
 });
 
 test('segments of all ages: the first vector', (t) => {
@@ -27,7 +28,7 @@ test('segments of all ages: the first vector', (t) => {
     { ageDays: 80, used: 0.9 },
     { ageDays: 60, used: 0.9 },
   ];
-  const benefits = segments.map((segment) => Number(benefitOf(segment).toFixed(3)));
+  const benefits = segments.map((segment) => Number(benefitOf(onlyInLast(segment)).toFixed(3)));
   t.deepEqual(benefits, [83.333, 41.667, 16.667, 7.5, 6.667, 10, 8, 6]);
   t.deepEqual(
     segments.map((segment) => isWorthCleaning(onlyInLast(segment), 0)),
@@ -81,12 +82,14 @@ test('a segment that is little used is cleaned however young it is', (t) => {
   t.false(isWorthCleaning(onlyInLast({ ageDays: 0, used: 0.41 }), 0.4));
 });
 
-test('a segment that an old snapshot keeps is not stored a second time', (t) => {
-  const old = { ageDays: 100, used: 0.5, usedByLast: 0.5 };
-  // Thrice its age and half of the segment's: is that less than the segment's?
-  t.true(isWorthCleaning({ ...old, pinnedDays: 16 }, 0.4));
-  t.false(isWorthCleaning({ ...old, pinnedDays: 17 }, 0.4));
-  t.false(isWorthCleaning({ ...old, used: 0.3, pinnedDays: 60 }, 0.4));
-  // The last snapshots use nothing of it: then nothing is stored anew.
-  t.true(isWorthCleaning({ ...old, usedByLast: 0, pinnedDays: 33 }, 0.4));
+test('a segment that old snapshots keep is not stored a second time', (t) => {
+  const segment = { ageDays: 100, usedByLast: 0.5, pinnedDays: 0, oldestDays: 100 };
+  const isWorth = (facts: Partial<SegmentAge>) => isWorthCleaning({ ...segment, ...facts }, 0.4);
+  // Twice the age of the oldest one that names it, and half of 100 days: less than 100?
+  t.true(isWorth({ pinnedDays: 24 }));
+  t.false(isWorth({ pinnedDays: 26 }));
+  t.false(isWorth({ pinnedDays: 100, usedByLast: 0.1 }));
+  // Where snapshots are kept for years, one to come would keep it for years.
+  t.true(isWorth({ pinnedDays: 26, oldestDays: 1000 }));
+  t.false(isWorth({ pinnedDays: 260, oldestDays: 1000 }));
 });
