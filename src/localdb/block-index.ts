@@ -255,17 +255,20 @@ export class BlockIndex {
   removeSegments(names: readonly string[]): void {
     const { db, file } = this.#open;
     const blocks = db.prepare('delete from blocks where id between ? and ?');
-    const use = db.prepare('delete from segments_used where segment = ?');
     const row = db.prepare('delete from segments where id = ?');
     const work = db.transaction(() => {
+      let isAny = false;
       for (const name of names) {
         const id = this.segment(name)?.id;
         if (id === undefined) continue;
         const first = id * OBJECTS_PER_SEGMENT_MAX;
         blocks.run(first, first + OBJECTS_PER_SEGMENT_MAX - 1);
-        use.run(id);
         row.run(id);
+        isAny = true;
       }
+      // Once for all of them: the table is in the order of snapshots.
+      if (isAny)
+        db.exec('delete from segments_used where segment not in (select id from segments)');
     });
     try {
       work.immediate();

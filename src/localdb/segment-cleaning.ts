@@ -28,9 +28,17 @@ export type CleaningRow = {
 export type ExpiredBlock = { readonly createdS: number; readonly bytes: number };
 
 type SegmentFields = Omit<CleaningRow, 'usedBytes' | 'usedByLastBytes' | 'pinnedSinceS'>;
-type UseRow = { readonly snapshot: number; readonly objects: Buffer };
-/** Rows of snapshots. */
-type Snapshots = Pick<ReadonlySet<number>, 'has'>;
+type UseRow = { readonly snapshot: number; readonly segment: number; readonly objects: Buffer };
+/** What snapshots use of a segment: a bit for each object. */
+type SegmentUses = {
+  objects: Buffer;
+  byLast: Buffer;
+  pinnedSinceS: number | undefined;
+};
+
+const NO_BITS = Buffer.alloc(0);
+const UNUSED: SegmentUses = { objects: NO_BITS, byLast: NO_BITS, pinnedSinceS: undefined };
+
 type SizeRow = { readonly id: number; readonly size: number; readonly age: number | null };
 
 export class SegmentCleaning {
@@ -39,7 +47,8 @@ export class SegmentCleaning {
   /** When the snapshots that there are were made, by row; and the rows of each scheme's last one. */
   readonly #live = new Map<number, number>();
   readonly #latest = new Set<number>();
-  readonly #useOf;
+  /** By row of the segment. */
+  readonly #uses = new Map<number, SegmentUses>();
   readonly #objectsOf;
 
   /** `snapshots` are the names of all that the store has. */
@@ -59,12 +68,26 @@ export class SegmentCleaning {
       latest.set(scheme, id);
     }
     for (const id of latest.values()) this.#latest.add(id);
-    this.#useOf = this.#db.prepare<[number], UseRow>(
-      'select snapshot, objects from segments_used where segment = ?',
-    );
     this.#objectsOf = this.#db.prepare<[number, number], SizeRow>(
       'select id, size, age from blocks where id between ? and ?',
     );
+    this.#readUses();
+  }
+
+  /** All at once, since the table is in the order of snapshots. */
+  #readUses(): void {
+    const rows = this.#db.prepare<[], UseRow>(
+      'select snapshot, segment, objects from segments_used',
+    );
+    for (const { snapshot, segment, objects } of rows.iterate()) {
+      const created = this.#live.get(snapshot);
+      if (created === undefined) continue;
+      let use = this.#uses.get(segment);
+      if (use === undefined) this.#uses.set(segment, (use = { ...UNUSED }));
+      use.objects = union(use.objects, objects);
+      if (this.#latest.has(snapshot)) use.byLast = union(use.byLast, objects);
+      else use.pinnedSinceS = Math.min(use.pinnedSinceS ?? created, created);
+    }
   }
 
   /** When the oldest snapshot was made that there is. */
@@ -82,12 +105,9 @@ export class SegmentCleaning {
        from segments where expired is null order by created, id`,
     );
     for (const row of rows) {
-      yield {
-        ...row,
-        usedBytes: this.#usedBytes(row.id, this.#live),
-        usedByLastBytes: this.#usedBytes(row.id, this.#latest),
-        pinnedSinceS: this.#pinnedSinceS(row.id),
-      };
+      const { objects, byLast, pinnedSinceS } = this.#useOf(row.id);
+      const usedBytes = this.#bytesOf(row.id, objects);
+      yield { ...row, usedBytes, usedByLastBytes: this.#bytesOf(row.id, byLast), pinnedSinceS };
     }
   }
 
@@ -95,7 +115,7 @@ export class SegmentCleaning {
   *expiredBlocks(rows: readonly CleaningRow[]): Generator<ExpiredBlock> {
     for (const { id, group, created } of rows) {
       if (group === METADATA) continue;
-      for (const { size, age } of this.#usedObjects(id, this.#live)) {
+      for (const { size, age } of this.#objectsIn(id, this.#useOf(id).objects)) {
         yield { createdS: age ?? created, bytes: size };
       }
     }
@@ -105,7 +125,10 @@ export class SegmentCleaning {
   bytesOfLatest(rows: readonly CleaningRow[]): { content: number; metadata: number } {
     const bytes = { content: 0, metadata: 0 };
     for (const { id, group } of rows) {
-      bytes[group === METADATA ? 'metadata' : 'content'] += this.#usedBytes(id, this.#latest);
+      bytes[group === METADATA ? 'metadata' : 'content'] += this.#bytesOf(
+        id,
+        this.#useOf(id).byLast,
+      );
     }
     return bytes;
   }
@@ -132,30 +155,21 @@ export class SegmentCleaning {
     }
   }
 
-  #pinnedSinceS(segmentId: number): number | undefined {
-    const times: number[] = [];
-    for (const { snapshot } of this.#useOf.iterate(segmentId)) {
-      const created = this.#live.get(snapshot);
-      if (created !== undefined && !this.#latest.has(snapshot)) times.push(created);
-    }
-    return times.length === 0 ? undefined : Math.min(...times);
+  #useOf(segmentId: number): SegmentUses {
+    return this.#uses.get(segmentId) ?? UNUSED;
   }
 
-  #usedBytes(segmentId: number, snapshots: Snapshots): number {
+  #bytesOf(segmentId: number, bits: Buffer): number {
     let bytes = 0;
-    for (const { size } of this.#usedObjects(segmentId, snapshots)) bytes += size;
+    for (const { size } of this.#objectsIn(segmentId, bits)) bytes += size;
     return bytes;
   }
 
-  *#usedObjects(segmentId: number, snapshots: Snapshots): Generator<SizeRow> {
-    let used = Buffer.alloc(0);
-    for (const { snapshot, objects } of this.#useOf.iterate(segmentId)) {
-      if (snapshots.has(snapshot)) used = union(used, objects);
-    }
-    if (used.length === 0) return;
+  *#objectsIn(segmentId: number, bits: Buffer): Generator<SizeRow> {
+    if (bits.length === 0) return;
     for (const row of this.#objects(segmentId)) {
       const object = row.id % OBJECTS_PER_SEGMENT_MAX;
-      if (((used[object >> 3] ?? 0) & (1 << (object & 7))) !== 0) yield row;
+      if (((bits[object >> 3] ?? 0) & (1 << (object & 7))) !== 0) yield row;
     }
   }
 
@@ -174,7 +188,8 @@ export class SegmentCleaning {
 }
 
 /** Bits of either. */
-function union(a: Buffer<ArrayBuffer>, b: Buffer): Buffer<ArrayBuffer> {
+function union(a: Buffer, b: Buffer): Buffer {
+  if (a.length === 0) return b;
   const bits = Buffer.alloc(Math.max(a.length, b.length));
   a.copy(bits);
   for (let at = 0; at < b.length; at++) bits[at] = (bits[at] ?? 0) | (b[at] ?? 0);
