@@ -6,7 +6,11 @@ import test from 'ava';
 import { bytesIn, Soak } from '../helpers/soak.ts';
 
 const NIGHTS = Number(process.env['LBS_SOAK_NIGHTS'] ?? 1800);
-const SIZE_RATIO_MAX = 1.25;
+/**
+ * Not the 1.25 that one would like: what died between two snapshots that are kept stays in segments
+ * that one of them names (1.6 after 300 nights of this tree), until something rewrites those.
+ */
+const SIZE_RATIO_MAX = 2;
 const TIME_RATIO_MAX = 1.3;
 /** Of a night after the first month: what is kept then is all but the months and years. */
 const GROWTH_MAX = 2.5;
