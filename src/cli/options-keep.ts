@@ -132,7 +132,7 @@ export const GC: CommandSpec = {
 export const CLEAN: CommandSpec = {
   name: 'clean',
   usage: ['--store=STORE [OPTION...]'],
-  summary: 'Gives up segments that are little used: the next backup stores anew what it needs.',
+  summary: 'Gives up little-used segments; backups store anew what they need.',
   details: [
     'Only the local database is changed, and nothing is read from the store but its list of files. A segment that was given up is removed by "lbs gc" when no snapshot names it any more.',
   ],
