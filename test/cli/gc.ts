@@ -321,7 +321,10 @@ for (const [when, call, nth] of DEATHS) {
   });
 }
 
-for (const { name, store, snapshots } of FIXTURES) {
+/** Every second one, to save time; LBS_TEST_ALL=1 takes all. */
+const OLD_STORES = FIXTURES.filter((_, at) => at % 2 === 0 || process.env['LBS_TEST_ALL'] === '1');
+
+for (const { name, store, snapshots } of OLD_STORES) {
   test(`${name}: after forgetting, the last snapshots are as good as before`, async (t) => {
     const at = places(t);
     cpSync(store, at.store, { recursive: true });
