@@ -2,12 +2,13 @@
  * One run at a time per local database: flock(2) on a file beside it, which the kernel lets go
  * when its holder dies, however it dies. The file names the holder for the one who must wait.
  */
-import { closeSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { LbsError, errnoName, messageOf } from '../errors.ts';
 import { tryLock } from '../posix/libc.ts';
 import { nowSeconds } from '../std/clock.ts';
+import { makeDirectories } from '../std/make-directories.ts';
 import { showText } from '../std/byte-path.ts';
 import { formatDate } from '../format/timestamp.ts';
 
@@ -57,7 +58,7 @@ function take(fd: number, directory: string): void {
 export function lockLocaldb(directory: string): Lock {
   let fd: number;
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectories(directory, 0o700);
     fd = openSync(join(directory, LOCK_FILE), 'a+', 0o600);
   } catch (error) {
     throw new LbsError(

@@ -4,20 +4,13 @@
  * The database only remembers. It offers blocks for reuse, and every one it offers lies in a
  * segment that is durable in the store; losing it costs reading and storing again, never data.
  */
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { LbsError, errnoName, isOutOfSpace, messageOf } from '../errors.ts';
 import { newUuid } from '../std/clock.ts';
+import { makeDirectories } from '../std/make-directories.ts';
 import { APPLICATION_ID, MIGRATIONS } from './schema.ts';
 
 /** File names within the local database's directory; lbs-localdb(5). */
@@ -124,7 +117,7 @@ function open(file: string, isNew: boolean, close: (db: Database.Database) => vo
 /** Opens the database in `directory`, making both when missing. @throws {LbsError} localdb-* */
 export function openDatabase(directory: string): OpenDatabase {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectories(directory, 0o700);
   } catch (error) {
     throw new LbsError(
       'io',

@@ -272,3 +272,12 @@ test("root is not needed to be told of one's mistakes", async (t) => {
   const missing = join(at.tree, 'no-such-place');
   await refused(t, at, 1, [missing], [...backupOptions(at), missing], { user: 'ordinary' });
 });
+
+test('a local database where no directory can be made is an error at once', async (t) => {
+  const at = places(t);
+  const run = await lbsExits(t, 1, [`--dest=${at.store}`, '--localdb=/proc/no/where', at.tree]);
+  t.regex(run.stderr, /cannot use \/proc\/no\/where for the local database/);
+  const deep = join(at.base, 'a', 'b', 'c');
+  await lbsOk(t, [`--dest=${at.store}`, `--localdb=${deep}`, at.tree]);
+  t.true(existsSync(join(deep, 'lbs-localdb.sqlite')));
+});
