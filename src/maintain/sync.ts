@@ -305,7 +305,7 @@ class SyncRun {
         await this.#copy(file, sums, state !== 'missing');
         return true;
       } catch (error) {
-        // Another sync was faster; what it put there is looked at as any other file.
+        // Another sync was faster; what it put there is looked at like the rest.
         const isTaken = error instanceof LbsError && error.code === 'store-exists';
         if (!isTaken || attempt >= ATTEMPTS_MAX) throw error;
         to.lookAgain(name);

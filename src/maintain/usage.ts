@@ -7,8 +7,9 @@
  */
 import { LbsError } from '../errors.ts';
 import { type Entry, referencesOf } from '../format/entry.ts';
+import { OBJECTS_PER_SEGMENT_MAX } from '../localdb/block-index.ts';
 import { MetadataObjects } from '../metadata/metadata-objects.ts';
-import { type IncludeMemory, readMetadata } from '../metadata/metadata-log-reader.ts';
+import { readMetadata } from '../metadata/metadata-log-reader.ts';
 import { metadataDamage, type Report, silentReport } from '../report.ts';
 import { layoutOf } from '../restore/file-layout.ts';
 import type { ReadOptions } from '../restore/restore-options.ts';
@@ -21,6 +22,7 @@ import {
 } from '../snapshots/open-snapshot.ts';
 import { openStore } from '../stores/open-store.ts';
 import { ObjectUses } from './object-uses.ts';
+import { UsesOfIncludes } from './used-objects.ts';
 
 export type SnapshotUsage = {
   readonly name: string;
@@ -65,7 +67,7 @@ class UsageReader {
   readonly #objects: MetadataObjects;
   readonly #report: Report;
   readonly #uses = new ObjectUses();
-  readonly #memory: UsesOfIncludes;
+  readonly #memory = new UsesOfIncludes();
   #snapshots: OpenSnapshot[] = [];
   #damaged = 0;
 
@@ -74,7 +76,6 @@ class UsageReader {
     this.#report = options.report ?? silentReport;
     this.#source = new SegmentSource(openStore(options.store), options.unfilters);
     this.#objects = new MetadataObjects(this.#source, { signal: options.signal });
-    this.#memory = new UsesOfIncludes(this.#uses);
   }
 
   /** Oldest first, of all schemes: an object that another scheme uses is not free either. */
@@ -89,7 +90,7 @@ class UsageReader {
 
   /** Notes what a snapshot uses; the sum of its files' sizes. */
   async read({ name, descriptor }: OpenSnapshot, at: number): Promise<number> {
-    this.#memory.begin(at);
+    this.#memory.begin();
     let isWhole = true;
     const entries = readMetadata(this.#source, descriptor, {
       signal: this.#options.signal,
@@ -108,9 +109,10 @@ class UsageReader {
       if (entry.type !== 'f') continue;
       this.#memory.addFile(entry.sizeBytes);
       for (const [segment, object, bytes] of objectsOf(entry, descriptor.dialect)) {
-        this.#memory.use(segment, object, bytes);
+        this.#memory.use(this.#uses.idOf(segment, object, bytes));
       }
     }
+    for (const id of this.#memory.used.ids()) this.#uses.use(id, at);
     return this.#memory.fileBytes;
   }
 
@@ -155,73 +157,13 @@ function* objectsOf(
   try {
     for (const placed of layoutOf(referencesOf(entry, dialect), entry.sizeBytes, entry.holes)) {
       const { reference, length } = placed;
-      if (reference.kind === 'object') yield [reference.segment, reference.object, length];
+      // A hostile number would ask for memory without end; no program makes such.
+      if (reference.kind !== 'object' || reference.object >= OBJECTS_PER_SEGMENT_MAX) continue;
+      yield [reference.segment, reference.object, length];
     }
   } catch (error) {
     // Verify tells of it; here it takes no room.
     if (!(error instanceof LbsError)) throw error;
-  }
-}
-
-/** Plays back what a stretch of metadata uses when another snapshot includes it. */
-class UsesOfIncludes implements IncludeMemory {
-  readonly #uses: ObjectUses;
-  readonly #known = new Map<string, { ids: Float64Array; fileBytes: number }>();
-  readonly #open: { reference: string; ids: number[]; fileBytes: number; isSpoilt: boolean }[] = [];
-  readonly #played = new Set<string>();
-  #snapshot = 0;
-  /** Sizes of all files, those that were not given out included. */
-  fileBytes = 0;
-
-  constructor(uses: ObjectUses) {
-    this.#uses = uses;
-  }
-
-  begin(snapshot: number): void {
-    this.#snapshot = snapshot;
-    this.fileBytes = 0;
-    this.#played.clear();
-    this.#open.length = 0;
-  }
-
-  addFile(bytes: number): void {
-    this.fileBytes += bytes;
-    for (const open of this.#open) open.fileBytes += bytes;
-  }
-
-  use(segment: string, object: number, bytes: number): void {
-    this.#useId(this.#uses.idOf(segment, object, bytes));
-  }
-
-  #useId(id: number): void {
-    this.#uses.use(id, this.#snapshot);
-    for (const { ids } of this.#open) ids.push(id);
-  }
-
-  isKnown(reference: string): boolean {
-    const known = this.#known.get(reference);
-    if (known === undefined) return false;
-    // Asked more than once for the same stretch.
-    if (this.#played.has(reference)) return true;
-    this.#played.add(reference);
-    for (const id of known.ids) this.#useId(id);
-    this.addFile(known.fileBytes);
-    return true;
-  }
-
-  spoil(): void {
-    for (const open of this.#open) open.isSpoilt = true;
-  }
-
-  enter(reference: string): void {
-    this.#open.push({ reference, ids: [], fileBytes: 0, isSpoilt: false });
-  }
-
-  leave(reference: string): void {
-    const open = this.#open.pop();
-    if (open?.reference !== reference || open.isSpoilt) return;
-    const ids = Float64Array.from(new Set(open.ids));
-    this.#known.set(reference, { ids, fileBytes: open.fileBytes });
   }
 }
 

@@ -1,5 +1,6 @@
 /**
- * Which objects a snapshot uses, as rebuild collects them: a bit for each object of its segments.
+ * Which objects a snapshot uses, as rebuild and usage collect them: a bit for each object of its
+ * segments, and the sum of the sizes of its files.
  *
  * What a stretch of metadata uses is the same in every snapshot that includes it, so it is read once,
  * however many do, and remembered as differences of numbers: mostly one byte an object.
@@ -12,7 +13,7 @@ import { GrowingBytes } from '../std/growing-bytes.ts';
 const REMEMBERED_BYTES_MAX = 64 * 1024 * 1024;
 const FIRST_BITS_BYTES = 16;
 
-/** Numbers of objects, as `RebuildTables.objectId` makes them. */
+/** Numbers of objects: of a segment times OBJECTS_PER_SEGMENT_MAX, plus that of the object in it. */
 export class ObjectBits {
   readonly #bits = new Map<number, Buffer>();
 
@@ -82,19 +83,35 @@ function* unpacked(bytes: Buffer): Generator<number> {
   }
 }
 
-type OpenInclude = { readonly reference: string; readonly used: ObjectBits; isSpoilt: boolean };
+type OpenInclude = {
+  readonly reference: string;
+  readonly used: ObjectBits;
+  fileBytes: number;
+  isSpoilt: boolean;
+};
 
 export class UsesOfIncludes implements IncludeMemory {
-  readonly #known = new Map<string, Buffer>();
+  readonly #known = new Map<string, { readonly ids: Buffer; readonly fileBytes: number }>();
   readonly #open: OpenInclude[] = [];
+  /** What was played back in the present snapshot; a reader asks for a stretch more than once. */
+  readonly #played = new Set<string>();
   #bytes = 0;
   /** By the present snapshot. */
   used = new ObjectBits();
+  /** Sizes of the files of the present snapshot, those of known stretches included. */
+  fileBytes = 0;
 
   /** Begins a snapshot. */
   begin(): void {
     this.used = new ObjectBits();
+    this.fileBytes = 0;
     this.#open.length = 0;
+    this.#played.clear();
+  }
+
+  addFile(sizeBytes: number): void {
+    this.fileBytes += sizeBytes;
+    for (const open of this.#open) open.fileBytes += sizeBytes;
   }
 
   use(id: number): void {
@@ -104,8 +121,10 @@ export class UsesOfIncludes implements IncludeMemory {
 
   isKnown(reference: string): boolean {
     const known = this.#known.get(reference);
-    if (known === undefined) return false;
-    for (const id of unpacked(known)) this.use(id);
+    if (known === undefined || this.#played.has(reference)) return known !== undefined;
+    this.#played.add(reference);
+    for (const id of unpacked(known.ids)) this.use(id);
+    this.addFile(known.fileBytes);
     return true;
   }
 
@@ -115,15 +134,15 @@ export class UsesOfIncludes implements IncludeMemory {
   }
 
   enter(reference: string): void {
-    this.#open.push({ reference, used: new ObjectBits(), isSpoilt: false });
+    this.#open.push({ reference, used: new ObjectBits(), fileBytes: 0, isSpoilt: false });
   }
 
   leave(reference: string): void {
     const open = this.#open.pop();
     if (open?.reference !== reference || open.isSpoilt) return;
-    const bytes = packed(open.used.ids());
-    if (this.#bytes + bytes.length > REMEMBERED_BYTES_MAX) return;
-    this.#bytes += bytes.length;
-    this.#known.set(reference, bytes);
+    const ids = packed(open.used.ids());
+    if (this.#bytes + ids.length > REMEMBERED_BYTES_MAX) return;
+    this.#bytes += ids.length;
+    this.#known.set(reference, { ids, fileBytes: open.fileBytes });
   }
 }
