@@ -43,6 +43,7 @@ import { openStore } from '../stores/open-store.ts';
 import { VERSION } from '../version.ts';
 import type { BackupOptions, BackupSummary } from './backup-options.ts';
 import { Breather, isTidyStop } from './breather.ts';
+import { Checkpoints, goOnFromLast } from './checkpoints.ts';
 import { DryRunSegments, type SegmentSink } from './dry-run-segments.ts';
 import { LostSegments } from './lost-segments.ts';
 import { metadataReuse } from './metadata-reuse.ts';
@@ -148,6 +149,7 @@ class Run {
   readonly #startedS = nowSeconds();
   readonly #stored = { segments: 0, bytes: 0 };
   readonly #side = new SideThread();
+  readonly #checkpoints = new Checkpoints();
 
   constructor(plan: Plan, open: OpenDatabase) {
     this.#plan = plan;
@@ -162,16 +164,18 @@ class Run {
     if (!dryRun) store.ownLeftovers(this.#open.owner);
     this.#noteNewDatabase();
     const cacheFile = statCacheFile(localdb, options.scheme);
+    if (!dryRun) goOnFromLast(cacheFile, this.#plan.report);
     const old = StatCacheReader.open(cacheFile);
-    const cache = dryRun ? undefined : new StatCacheWriter(cacheFile, old);
+    const accounts = new RecordedAccounts(old?.accounts);
+    const cache = dryRun ? undefined : new StatCacheWriter(cacheFile, old, () => accounts.common());
     try {
-      const summary = await this.#store(old, cache);
+      const summary = await this.#store(accounts, old, cache);
       this.#afterwards('what this one read is read again', () => cache?.commit());
       return summary;
     } finally {
       old?.close();
-      // After a commit there is nothing left to discard.
-      cache?.discard();
+      // What was read before a failure is kept for the next run; after a commit nothing is left.
+      cache?.leave();
     }
   }
 
@@ -183,7 +187,11 @@ class Run {
     report({ type: 'note', message });
   }
 
-  async #store(old: StatCacheReader | undefined, cache: StatCacheWriter | undefined) {
+  async #store(
+    accounts: RecordedAccounts,
+    old: StatCacheReader | undefined,
+    cache: StatCacheWriter | undefined,
+  ) {
     const { report, options, store } = this.#plan;
     const note = (message: string) => report({ type: 'note', message });
     const lost = new LostSegments(note);
@@ -203,7 +211,7 @@ class Run {
       cache,
     );
     const breather = new Breather(options, this.#snapshots.lastTotals(this.#scheme));
-    const accounts = new RecordedAccounts(old?.accounts);
+    this.#checkpoints.begin(() => metadata.checkpoint());
     const fullMetadata = options.fullMetadata ?? false;
     const entries = new EntryStore({
       blocks,
@@ -233,8 +241,8 @@ class Run {
       const given = published ? await tagSnapshot(store, published.name, tags, note) : [];
       return this.#summary(entries, blocks, { ...published, tags: given });
     } catch (error) {
-      // What was read before an interruption is kept for the next run; after a failure of
-      // store or filter there is nothing to be gained.
+      // What was read before an interruption is kept for the next run, complete. Where store or
+      // filter failed, the last checkpoint is what there is.
       try {
         if (!isTidyStop(error)) throw error;
         await metadata.finishEarly(accounts.common(), old?.rest() ?? []);
@@ -265,6 +273,7 @@ class Run {
     for (const entry of source.entries()) {
       const work = entries.add(entry);
       if (work !== undefined) await work;
+      this.#checkpoints.afterReading(entries.counts.bytesRead);
       if (breather.isDue(entry)) await breather.breathe();
     }
     breather.checkInterrupted();
@@ -282,6 +291,7 @@ class Run {
         this.#index.addSegment(segment);
         this.#stored.segments++;
         this.#stored.bytes += segment.storedBytes;
+        this.#checkpoints.afterSegment();
       },
       askThread: (task) => this.#side.segments(task),
       note,

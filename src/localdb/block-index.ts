@@ -186,16 +186,22 @@ export class BlockIndex {
     this.#pending.add(keyOf(sha256), place, { sha256, sizeBytes, age });
   }
 
-  /** One transaction: the segment and its objects. Call only when it is durable in the store. */
+  /**
+   * One transaction: the segment and its objects, on disk when it returns, or a power cut would lose
+   * more than the segments that are open. Call only when the segment is durable in the store.
+   */
   addSegment(segment: NewSegment): void {
     const objects = this.#pending.of(segment.name);
     if (objects?.length !== segment.objects) {
       throw new LbsError('internal', `a segment of ${segment.objects} objects has other ones`);
     }
+    const { db, file } = this.#open;
     try {
-      this.#open.db.transaction(() => this.#insert(segment, objects)).immediate();
+      db.pragma('synchronous = full');
+      db.transaction(() => this.#insert(segment, objects)).immediate();
+      db.pragma('synchronous = normal');
     } catch (error) {
-      throw databaseError(this.#open.file, 'write', error);
+      throw databaseError(file, 'write', error);
     }
     this.#keys += objects.length;
     for (let object = 0; object < objects.length; object++) {

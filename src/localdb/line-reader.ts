@@ -2,6 +2,8 @@
 import { readSync } from 'node:fs';
 
 const PIECE_BYTES = 256 * 1024;
+/** The longest are references and names of accounts. */
+const LINE_BYTES_MAX = 1024 * 1024;
 const NEWLINE = 0x0a;
 
 export class LineReader {
@@ -19,7 +21,10 @@ export class LineReader {
     this.#end = range.end;
   }
 
-  /** The next line as Latin-1 text, without its newline; undefined at the end. */
+  /**
+   * The next line as Latin-1 text, without its newline; undefined at the end, and where there is none
+   * that has any sense: a power cut can leave gigabytes of zeros.
+   */
   line(): string | undefined {
     for (let searched = this.#start; ;) {
       const found = this.#buffer.indexOf(NEWLINE, searched);
@@ -29,7 +34,8 @@ export class LineReader {
         this.#start = found + 1;
         return line;
       }
-      if (!this.#fill(PIECE_BYTES)) return undefined;
+      const isTooLong = this.#size - this.#start > LINE_BYTES_MAX;
+      if (isTooLong || !this.#fill(PIECE_BYTES)) return undefined;
       searched = this.#start;
     }
   }

@@ -99,7 +99,7 @@ function open(file: string, isNew: boolean, close: (db: Database.Database) => vo
     check(db, file);
     db.pragma('journal_mode = wal');
     // In WAL mode a power cut can lose the last commits but never mixes them: the database then
-    // knows less than the store holds, which is the safe direction.
+    // knows less than the store holds, which is the safe direction. Segments wait for the disk.
     db.pragma('synchronous = normal');
     db.pragma(`cache_size = -${CACHE_KIB}`);
     migrate(db);

@@ -7,11 +7,11 @@
  * with its roots and account names. Format: stat-cache-record.ts, lbs-localdb(5).
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { crc32 } from 'node:zlib';
 import { errnoName } from '../errors.ts';
 import { uriUnescape } from '../format/uri-escape.ts';
 import { type ByteText, joinText } from '../std/byte-text.ts';
 import { LineReader } from './line-reader.ts';
+import { CACHE_MAGIC, crcText, readGroup } from './stat-cache-group.ts';
 import {
   type CacheGroup,
   CacheRecord,
@@ -21,28 +21,14 @@ import {
   recordEnd,
 } from './stat-cache-record.ts';
 
-export const CACHE_MAGIC = 'lbs stat cache 2';
 /** `trailer `, 16 digits, a blank, 8 hex digits, newline: where the end begins, and its CRC. */
 export const TRAILER_BYTES = 34;
 
-const GROUP_LINE = /^@(\S+) (flat|nested) (\d{1,10}) ([0-9a-f]{8})$/;
 const ROOT_LINE = /^(\S+)\[(\d+)\+(\d+)\]$/;
 const TRAILER = /^trailer (\d{16}) ([0-9a-f]{8})\n$/;
 const ACCOUNT = /^account ([ug]\d+)(?: (\S+))?$/;
-/** Records of a group take a few hundred KiB; more than this is damage. */
-const GROUP_BYTES_MAX = 256 * 1024 * 1024;
 const CHECK_PIECE_BYTES = 256 * 1024;
 const NEWLINE = 0x0a;
-
-/** What the checksum of a group begins with: the words of its line count as well. */
-export function groupCrc(object: string, kind: string): number {
-  return crc32(`${object} ${kind}`);
-}
-
-/** CRC-32 as it stands in the file. */
-export function crcText(bytes: Buffer, before = 0): string {
-  return crc32(bytes, before).toString(16).padStart(8, '0');
-}
 
 export class StatCacheReader {
   readonly #fd: number;
@@ -63,19 +49,15 @@ export class StatCacheReader {
   /** Ended by something that makes no sense. */
   #isDamaged = false;
 
+  #seen: ((group: CacheGroup) => void) | undefined;
+
   private constructor(fd: number, endAt: number, end: number) {
     this.#fd = fd;
     this.#groups = new LineReader(fd, { start: 0, end: endAt });
     this.#roots = new LineReader(fd, { start: endAt, end });
     this.root = this.#roots.line()?.slice('root '.length) ?? '';
     const count = Number(this.#roots.line()?.slice('accounts '.length) ?? 0);
-    const accounts = new Map<string, string | undefined>();
-    for (let at = 0; at < count; at++) {
-      const match = ACCOUNT.exec(this.#roots.line() ?? '');
-      const name = match?.[2];
-      if (match) accounts.set(match[1] ?? '', name && uriUnescape(name).toString());
-    }
-    this.accounts = accounts;
+    this.accounts = readAccounts(this.#roots, count);
   }
 
   /** Undefined when there is none, or none that can be used. */
@@ -117,6 +99,11 @@ export class StatCacheReader {
       this.#directory = new EscapedDirectory(directory, bytes, this.#at);
     }
     return order;
+  }
+
+  /** `seen` is told of each group that is begun from now on. */
+  watchGroups(seen: (group: CacheGroup) => void): void {
+    this.#seen = seen;
   }
 
   /** Groups begun so far. */
@@ -181,29 +168,18 @@ export class StatCacheReader {
     if (this.#groups.isAtEnd()) return undefined;
     this.#isDamaged = true;
     const start = this.#groups.position;
-    const match = GROUP_LINE.exec(this.#groups.line() ?? '');
+    const line = this.#groups.line() ?? '';
     const root = ROOT_LINE.exec(this.#roots.line() ?? '');
-    const length = Number(match?.[3] ?? 0);
-    if (!match || !root || length === 0 || length > GROUP_BYTES_MAX) return undefined;
-    const [, object = '', kind = '', , crc = ''] = match;
-    const read = this.#groups.bytes(length);
-    if (read === undefined || crcText(read, groupCrc(object, kind)) !== crc) return undefined;
-    // Its own memory: records are still asked for when the next groups have been read.
-    const bytes = Buffer.allocUnsafeSlow(length);
-    read.copy(bytes);
+    if (!root) return undefined;
+    const place = { object: root[1] ?? '', start: Number(root[2]), length: Number(root[3]) };
+    const group = readGroup(line, this.#groups, { start, root: place });
+    if (group === undefined) return undefined;
     this.#at = 0;
     this.#indexInGroup = 0;
     this.#groupsSeen++;
     this.#isDamaged = false;
-    return {
-      object,
-      isFlat: kind === 'flat',
-      root: { object: root[1] ?? '', start: Number(root[2]), length: Number(root[3]) },
-      bytes,
-      crc,
-      start,
-      end: this.#groups.position,
-    };
+    this.#seen?.(group);
+    return group;
   }
 
   /** Bytes of the file as it is; fewer at its end, undefined when they cannot be read. */
@@ -224,6 +200,17 @@ export class StatCacheReader {
   close(): void {
     closeSync(this.#fd);
   }
+}
+
+/** The next `count` lines as names of accounts. */
+export function readAccounts(lines: LineReader, count: number): Map<string, string | undefined> {
+  const accounts = new Map<string, string | undefined>();
+  for (let at = 0; at < count; at++) {
+    const match = ACCOUNT.exec(lines.line() ?? '');
+    const name = match?.[2];
+    if (match) accounts.set(match[1] ?? '', name && uriUnescape(name).toString());
+  }
+  return accounts;
 }
 
 /** Where the end of the cache (roots and accounts) begins, if its checksum is right. */

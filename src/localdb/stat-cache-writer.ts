@@ -4,15 +4,32 @@
  *
  * Nothing is written as long as the new cache begins as the old one does; where nothing changed at
  * all, the old one stays. (Writing and syncing 67 MB for 213,000 entries took a sixth of such a run.)
+ *
+ * What is written can be used if the run is killed (stat-cache-leftover): behind the whole groups
+ * stands a tail, which the next groups overwrite, with what the end of the cache will say of accounts,
+ * and with the records that are in no group yet.
  */
-import { closeSync, fdatasyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fdatasync,
+  fdatasyncSync,
+  ftruncateSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { LbsError, isOutOfSpace, messageOf } from '../errors.ts';
 import { uriEscape } from '../format/uri-escape.ts';
 import { GrowingBytes } from '../std/growing-bytes.ts';
-import { CACHE_MAGIC, type StatCacheReader, crcText, groupCrc } from './stat-cache-reader.ts';
-import type { CacheGroup } from './stat-cache-record.ts';
+import { CACHE_MAGIC, crcText, groupCrcText, groupWords } from './stat-cache-group.ts';
+import type { StatCacheReader } from './stat-cache-reader.ts';
+import { type CacheGroup, type CacheRecord, NO_OBJECT, NO_PLACE } from './stat-cache-record.ts';
 
 const BUFFER_BYTES = 256 * 1024;
+/** So much may be read again after a power cut; more often would keep the disk busy for little. */
+const SYNC_INTERVAL_MS = 5000;
+const NOTHING = Buffer.alloc(0);
 const FIRST_LINE = `${CACHE_MAGIC}\n`;
 
 /** Where the root of the new snapshot names a metadata object. */
@@ -36,13 +53,28 @@ export class StatCacheWriter {
   #keptBytes = FIRST_LINE.length;
   #fd: number | undefined;
   readonly #buffered = new GrowingBytes(2 * BUFFER_BYTES);
+  /** Without the tail. */
   #written = 0;
+  /** True when something is in the file that the old cache does not have. */
+  #isOfUse = false;
+  #isFinished = false;
+  #syncedMs = performance.now();
+  readonly #accounts: () => readonly CachedAccount[];
 
-  /** Takes the name the cache is to have, and the one it has now. @throws {LbsError} io, no-space */
-  constructor(file: string, old?: StatCacheReader) {
+  /**
+   * Takes the name the cache is to have, and the one it has now; `accounts` says what is true of
+   * all that was added so far, and of what the old one has behind it.
+   * @throws {LbsError} io, no-space
+   */
+  constructor(
+    file: string,
+    old?: StatCacheReader,
+    accounts: () => readonly CachedAccount[] = () => [],
+  ) {
     this.#file = file;
     this.#old = old;
-    // What a run left that was killed.
+    this.#accounts = accounts;
+    // What a run left that was killed, if it was of no use.
     this.discard();
     // Without an old one at once, so that a place that cannot be written to is known early.
     if (old === undefined) this.#open();
@@ -66,14 +98,14 @@ export class StatCacheWriter {
       const bytes = old.stretch(at, wanted);
       if (bytes?.length !== wanted) throw this.#error(new Error('the one before cannot be read'));
       this.#buffered.addBytes(bytes);
-      this.#flush();
+      this.#write();
     }
   }
 
   /** Appends the records of one metadata object. */
   addGroup(object: string, isFlat: boolean, records: Buffer): void {
-    const kind = isFlat ? 'flat' : 'nested';
-    this.#addChecked(`${object} ${kind}`, records, crcText(records, groupCrc(object, kind)));
+    const words = groupWords(object, isFlat);
+    this.#addChecked(words, records, groupCrcText(words, records));
   }
 
   /** Appends a group of the cache before, as it is. */
@@ -82,46 +114,116 @@ export class StatCacheWriter {
       this.#keptBytes = end;
       return;
     }
-    this.#addChecked(`${object} ${isFlat ? 'flat' : 'nested'}`, bytes, crc);
+    this.#addChecked(groupWords(object, isFlat), bytes, crc);
+  }
+
+  /**
+   * Appends what an older cache has of the entries behind the last that was added; returns where
+   * these groups are in a root.
+   */
+  addRest(rest: Iterable<CacheRecord | CacheGroup>): RootPlace[] {
+    const places: RootPlace[] = [];
+    // Not a whole object any more: each says where its stanza is.
+    const records = new GrowingBytes(BUFFER_BYTES);
+    const flush = () => {
+      if (records.length === 0) return;
+      this.addGroup(NO_OBJECT, false, records.bytes);
+      places.push(NO_PLACE);
+      records.clear();
+    };
+    for (const part of rest) {
+      if ('isLast' in part) {
+        part.copyTo(records, NO_OBJECT);
+        continue;
+      }
+      flush();
+      this.addKept(part);
+      places.push(part.root);
+    }
+    flush();
+    return places;
   }
 
   #addChecked(words: string, records: Buffer, crc: string): void {
     this.#open();
     this.#add(`@${words} ${records.length} ${crc}\n`);
     this.#buffered.addBytes(records);
-    if (this.#buffered.length >= BUFFER_BYTES) this.#flush();
+    this.#isOfUse = true;
+    if (this.#buffered.length >= BUFFER_BYTES) this.#flush(NOTHING);
   }
 
   #add(text: string): void {
     this.#buffered.addText(text);
-    if (this.#buffered.length >= BUFFER_BYTES) this.#flush();
   }
 
-  #flush(): void {
+  /**
+   * Writes what a run that is killed from now on must not have seen in vain: all groups so far, and
+   * `records`, which follow these and are in no group yet. Syncs now and then, without waiting.
+   * @throws {LbsError} io, no-space
+   */
+  checkpoint(records: Buffer): void {
+    if (this.#isFinished || (this.#fd === undefined && records.length === 0)) return;
+    this.#isOfUse ||= records.length > 0;
+    this.#flush(records);
+    const nowMs = performance.now();
+    const fd = this.#fd;
+    if (fd === undefined || nowMs - this.#syncedMs < SYNC_INTERVAL_MS) return;
+    this.#syncedMs = nowMs;
+    // Where it fails, `commit` does so too, and says it.
+    fdatasync(fd, () => undefined);
+  }
+
+  /** Writes what is buffered, and a tail with `records` behind it, at once. */
+  #flush(records: Buffer): void {
+    this.#open();
+    const length = this.#buffered.length;
+    this.#addTail(records);
+    this.#write(length);
+  }
+
+  #addTail(records: Buffer): void {
+    const body = new GrowingBytes(records.length + 1024);
+    body.addText(accountLines(this.#accounts()));
+    if (records.length > 0) {
+      const words = groupWords(NO_OBJECT, false);
+      body.addText(`@${words} ${records.length} ${groupCrcText(words, records)}\n`);
+      body.addBytes(records);
+    }
+    this.#add(`tail ${body.length} ${crcText(body.bytes)}\n`);
+    this.#buffered.addBytes(body.bytes);
+  }
+
+  /** Writes what is buffered over the tail; behind `kept` of it is the next one. */
+  #write(kept = this.#buffered.length): void {
     const fd = this.#open();
     const { bytes } = this.#buffered;
     try {
-      let at = 0;
-      while (at < bytes.length) at += writeSync(fd, bytes, at);
+      for (let at = 0; at < bytes.length;) {
+        at += writeSync(fd, bytes, at, bytes.length - at, this.#written + at);
+      }
     } catch (error) {
       throw this.#error(error);
     }
-    this.#written += bytes.length;
+    this.#written += kept;
     this.#buffered.clear();
   }
 
   /** Ends the file with the snapshot's root, its account names, and each group's place in it. */
   finish(root: string, accounts: readonly CachedAccount[], places: Iterable<RootPlace>): void {
-    let text = `root ${root}\naccounts ${accounts.length}\n`;
-    for (const { kind, id, name } of accounts) {
-      text += `account ${kind}${id}${name === undefined ? '' : ` ${uriEscape(Buffer.from(name))}`}\n`;
-    }
+    let text = `root ${root}\n${accountLines(accounts)}`;
     for (const { object, start, length } of places) text += `${object}[${start}+${length}]\n`;
+    this.#isFinished = true;
     if (this.#isAsBefore(text)) return;
-    this.#open();
-    this.#flush();
+    const fd = this.#open();
+    this.#write();
     this.#add(withTrailer(text, this.#written));
-    this.#flush();
+    this.#write();
+    try {
+      // The tail may have been longer.
+      ftruncateSync(fd, this.#written);
+    } catch (error) {
+      throw this.#error(error);
+    }
   }
 
   /** True when the old cache is what this one would be; `end` is the text behind the groups. */
@@ -151,6 +253,15 @@ export class StatCacheWriter {
     if (fd !== undefined) closeSync(fd);
   }
 
+  /**
+   * Leaves the old cache, and beside it what the last checkpoint wrote, for the next run to go on
+   * with; after `commit` it does nothing.
+   */
+  leave(): void {
+    if (this.#isOfUse) this.#close();
+    else this.discard();
+  }
+
   /** Leaves the old cache, and nothing else; after `commit` it does nothing. */
   discard(): void {
     this.#close();
@@ -164,6 +275,14 @@ export class StatCacheWriter {
       hint: 'what was stored is kept; run the same command again',
     });
   }
+}
+
+function accountLines(accounts: readonly CachedAccount[]): string {
+  let text = `accounts ${accounts.length}\n`;
+  for (const { kind, id, name } of accounts) {
+    text += `account ${kind}${id}${name === undefined ? '' : ` ${uriEscape(Buffer.from(name))}`}\n`;
+  }
+  return text;
 }
 
 /** The end of a cache whose groups end at `endAt`. */

@@ -25,6 +25,7 @@ import {
   formatRecord,
   xattrsCrc,
 } from '../localdb/stat-cache-record.ts';
+import { discardLeftover } from '../localdb/stat-cache-leftover.ts';
 import { type CachedAccount, StatCacheWriter } from '../localdb/stat-cache-writer.ts';
 import { REBUILT, untrusted } from '../localdb/status-line.ts';
 import { LbsError } from '../errors.ts';
@@ -101,6 +102,8 @@ function writeRecords(
   rows: Iterable<string>,
   accounts: readonly CachedAccount[],
 ): void {
+  // Of a run that was killed: with segments that the new database does not know.
+  discardLeftover(file);
   const cache = new StatCacheWriter(file);
   const records = new GrowingBytes(2 * GROUP_BYTES);
   let groups = 0;

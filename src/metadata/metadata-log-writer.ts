@@ -136,7 +136,7 @@ export class MetadataLogWriter {
     this.#items.push({ object: group.object, isFlat: group.isFlat, old });
     // As it is: most groups of most runs are.
     if (this.#repeated.every(({ facts }) => facts === undefined)) this.#cache?.addKept(group);
-    else this.#cache?.addGroup(group.object, group.isFlat, recordsOf(this.#repeated, group));
+    else this.#cache?.addGroup(group.object, group.isFlat, recordsOf(this.#repeated, group.object));
     this.#mirrored = undefined;
     this.#repeated = [];
     this.#pendingBytes = 0;
@@ -156,6 +156,17 @@ export class MetadataLogWriter {
   }
 
   /**
+   * Has the cache write down what is known of all entries so far, for the case that the run is
+   * killed. May be called while an object is being stored.
+   * @throws {LbsError} io, no-space
+   */
+  checkpoint(): void {
+    // What came back as it was the old cache knows, too.
+    const isNews = this.#repeated.some(({ facts }) => facts !== undefined);
+    this.#cache?.checkpoint(isNews ? recordsOf(this.#repeated, NO_OBJECT) : this.#object.records);
+  }
+
+  /**
    * For a run that is stopped and makes no snapshot: writes what is left, and ends the cache with
    * what the one before has of the entries that were not come to. There is no root to refer to.
    */
@@ -166,7 +177,8 @@ export class MetadataLogWriter {
     if (this.#isFinished) return;
     await this.#flush();
     const places = this.#items.map(({ old }) => old ?? NO_PLACE);
-    this.#cache?.finish(NO_OBJECT, accounts, [...places, ...addRest(this.#cache, rest)]);
+    const cache = this.#cache;
+    cache?.finish(NO_OBJECT, accounts, [...places, ...cache.addRest(rest)]);
   }
 
   /**
@@ -203,39 +215,12 @@ export class MetadataLogWriter {
   }
 }
 
-/** Appends what an older cache has of the entries behind the last; where its groups are in a root. */
-function addRest(
-  cache: StatCacheWriter | undefined,
-  rest: Iterable<CacheRecord | CacheGroup>,
-): RootPlace[] {
-  const places: RootPlace[] = [];
-  // Not a whole object any more: each says where its stanza is.
+/** Records of which some are not as they were, in a group whose object is `object`. */
+function recordsOf(repeated: readonly Reused[], object: string): Buffer {
   const records = new GrowingBytes(REST_BYTES);
-  const flush = () => {
-    if (records.length === 0) return;
-    cache?.addGroup(NO_OBJECT, false, records.bytes);
-    places.push(NO_PLACE);
-    records.clear();
-  };
-  for (const part of rest) {
-    if ('isLast' in part) {
-      part.copyTo(records, NO_OBJECT);
-      continue;
-    }
-    flush();
-    cache?.addKept(part);
-    places.push(part.root);
-  }
-  flush();
-  return places;
-}
-
-/** The records of an old object of which some are not as they were. */
-function recordsOf(repeated: readonly Reused[], group: CacheGroup): Buffer {
-  const records = new GrowingBytes(group.bytes.length);
   for (const { record, facts } of repeated) {
-    if (facts === undefined) record.copyTo(records, group.object);
-    else records.addText(formatRecord(facts, record.stanza, group.object));
+    if (facts === undefined) record.copyTo(records, object);
+    else records.addText(formatRecord(facts, record.stanza, object));
   }
   return records.bytes;
 }

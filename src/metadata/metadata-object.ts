@@ -75,6 +75,11 @@ export class MetadataObject {
     return { text: this.#text.bytes, records: this.#records.bytes };
   }
 
+  /** Records of its entries; those with the short form of a place are in no object yet. */
+  get records(): Buffer {
+    return this.#records.bytes;
+  }
+
   /** Begins the next object in the same memory. */
   clear(): void {
     this.#text.clear();
