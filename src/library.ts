@@ -54,6 +54,7 @@ export type {
   SnapshotInfo,
   VerifyDepth,
   VerifyOptions,
+  UnneededFiles,
   VerifySummary,
 } from './maintain/verify-options.ts';
 export type {

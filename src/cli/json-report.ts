@@ -177,6 +177,10 @@ export class JsonReport implements CommandReport {
       bytes_read: summary.bytesRead,
       objects: summary.objects,
       total_files: summary.files,
+      unneeded_files: summary.unneeded?.files ?? null,
+      unneeded_bytes: summary.unneeded?.bytes ?? null,
+      unfinished_files: summary.unneeded?.unfinished ?? null,
+      unfinished_bytes: summary.unneeded?.unfinishedBytes ?? null,
       total_duration: summary.durationS,
     });
   }

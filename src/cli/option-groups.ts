@@ -49,6 +49,8 @@ export type CommandName =
 
 export type CommandSpec = {
   readonly name: CommandName;
+  /** Another word for it. */
+  readonly also?: string;
   /** What stands after `lbs NAME`, one way of use a line. */
   readonly usage: readonly string[];
   /** One sentence; also the line in `lbs --help`. */

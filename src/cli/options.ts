@@ -138,9 +138,12 @@ export const BACKUP: CommandSpec = {
 
 export const VERIFY: CommandSpec = {
   name: 'verify',
+  also: 'check',
   usage: ['--store=STORE [--checksums | --objects | --data] [OPTION...] [SNAPSHOT...]'],
   summary: 'Checks that snapshots can be restored, and names what is damaged.',
-  details: [`${SNAPSHOT_WORDS} Without one, every snapshot of the store is checked.`],
+  details: [
+    `${SNAPSHOT_WORDS} Without one, every snapshot of the store is checked, and files that none of them needs are counted. "lbs check" is the same command.`,
+  ],
   groups: [
     {
       title: 'How thoroughly',
@@ -212,7 +215,7 @@ export const COMMANDS: readonly CommandSpec[] = [
 
 /** The command of that name; undefined when there is none. */
 export function commandNamed(name: string): CommandSpec | undefined {
-  return COMMANDS.find((command) => command.name === name);
+  return COMMANDS.find((command) => command.name === name || command.also === name);
 }
 
 /** All options of a command. */

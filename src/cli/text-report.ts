@@ -4,7 +4,7 @@
  * for every single file, are held back and told by kind at the end.
  */
 import type { BackupSummary } from '../backup/backup-options.ts';
-import type { VerifySummary } from '../maintain/verify-options.ts';
+import type { UnneededFiles, VerifySummary } from '../maintain/verify-options.ts';
 import type { Damage, ReportEvent, RestoreWarning, SourceWarning } from '../report.ts';
 import type { RestoreSummary } from '../restore/restore-options.ts';
 import { showPath, showText } from '../std/byte-path.ts';
@@ -176,7 +176,22 @@ export class TextReport implements CommandReport {
         ],
       ]);
     }
+    if (summary.unneeded !== undefined) this.#unneeded(summary.unneeded);
     if (damage.length > 0) this.#complain(`damage found: ${damage.length} in all (exit code 4)`);
+  }
+
+  /** No trouble, and quiet does not say it. */
+  #unneeded({ files, bytes, unfinished, unfinishedBytes }: UnneededFiles): void {
+    if (this.#verbosity === 'quiet' || files + unfinished === 0) return;
+    const left = 'a running backup may need them yet, or one that was stopped left them';
+    if (files > 0) {
+      const what = `${counted(files, 'file')} that no snapshot needs, ${humanSize(bytes)}`;
+      this.#complain(`${what}: ${left}; "lbs gc" removes them`);
+    }
+    if (unfinished > 0) {
+      const what = `${counted(unfinished, 'unfinished file')}, ${humanSize(unfinishedBytes)}`;
+      this.#complain(`${what}: ${left}; the next backup from the same machine removes them`);
+    }
   }
 
   close(): void {

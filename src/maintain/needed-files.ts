@@ -1,5 +1,6 @@
 /**
- * Which files of a store its snapshots need, by their descriptors; a part of collecting.
+ * Which files of a store its snapshots need, by their descriptors; a part of collecting, and of
+ * verifying, which counts what is not.
  *
  * When in doubt, a file is needed: one descriptor that cannot be read could need any, so it ends the
  * collection, and one that a copy has cut off (a list of segments has no end that would be missed)
@@ -14,6 +15,7 @@ import {
 } from '../format/snapshot-name.ts';
 import { parseSums } from '../format/sums-file.ts';
 import {
+  type OpenSnapshot,
   type SnapshotFile,
   openSnapshot,
   readSmallFile,
@@ -40,7 +42,7 @@ export class NeededFiles {
   readonly #known = new Set<string>();
   readonly #segments = new Set<string>();
 
-  constructor(store: Store, options: NeededOptions) {
+  constructor(store: Store, options: NeededOptions = {}) {
     this.#store = store;
     this.#options = options;
   }
@@ -71,6 +73,12 @@ export class NeededFiles {
       this.#known.add(snapshot.name);
     }
     return hit;
+  }
+
+  /** Counts what a snapshot needs that was read for something else. */
+  add({ name, descriptor }: OpenSnapshot): void {
+    for (const segment of descriptor.segments) this.#segments.add(segment);
+    this.#known.add(name);
   }
 
   /** Undefined when the snapshot is gone by now. */

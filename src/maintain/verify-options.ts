@@ -14,6 +14,15 @@ export type VerifyOptions = ReadOptions & {
   readonly snapshots?: readonly string[];
 };
 
+/** No damage: a backup that is running may need them yet, or one that was stopped left them. */
+export type UnneededFiles = {
+  readonly files: number;
+  readonly bytes: number;
+  /** Of unfinished files that have no name of their own yet. */
+  readonly unfinished: number;
+  readonly unfinishedBytes: number;
+};
+
 export type VerifySummary = {
   readonly depth: VerifyDepth;
   readonly snapshots: readonly string[];
@@ -23,6 +32,8 @@ export type VerifySummary = {
   readonly objects: number;
   /** Entries whose content was checked (`data`). */
   readonly files: number;
+  /** Files that none of its snapshots needs; undefined unless all of them were verified. */
+  readonly unneeded: UnneededFiles | undefined;
   /** What is damaged, each also reported as an event; any means exit 4. */
   readonly damage: readonly Damage[];
   readonly durationS: number;

@@ -21,13 +21,14 @@ import {
   snapshotsAmong,
 } from '../snapshots/open-snapshot.ts';
 import { openStore } from '../stores/open-store.ts';
-import type { Store } from '../stores/store.ts';
+import type { Store, StoredFile } from '../stores/store.ts';
 import { DamageLog } from './damage-log.ts';
+import { NeededFiles } from './needed-files.ts';
 import { segmentListsAmong } from './read-segment-list.ts';
 import { SegmentFacts } from './segment-facts.ts';
 import { ChecksumVerifier } from './verify-checksums.ts';
 import { ContentsVerifier } from './verify-contents.ts';
-import type { VerifyOptions, VerifySummary } from './verify-options.ts';
+import type { UnneededFiles, VerifyOptions, VerifySummary } from './verify-options.ts';
 import { VerifyProgress } from './verify-progress.ts';
 
 const MS_PER_S = 1000;
@@ -44,7 +45,8 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
   const store = openStore(options.store);
   const files = store.list();
   const source = new SegmentSource(store, options.unfilters, files);
-  const chosen = choose(store, snapshotsAmong(files), options);
+  const all = snapshotsAmong(files);
+  const chosen = choose(store, all, options);
   if (chosen.length === 0) {
     // "All is well" with nothing to look at is what an unmounted disk would be told every night.
     throw new LbsError('snapshot-missing', `the store ${store.place} has no snapshots to verify`, {
@@ -60,10 +62,12 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
     const run = { depth, source, segmentLists, facts, damage, progress, signal };
     const checksums = new ChecksumVerifier(run);
     const usable: SnapshotFile[] = [];
+    const needed = new NeededFiles(store);
     for (const snapshot of chosen) {
       try {
         const opened = await openSnapshot(store, snapshot, { verifyKey });
         progress.countFile(snapshot.file.sizeBytes);
+        needed.add(opened);
         await checksums.addSnapshot(opened);
         usable.push(snapshot);
       } catch (error) {
@@ -95,6 +99,8 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
       bytesRead: progress.bytesRead,
       objects: progress.objects,
       files: depth === 'data' ? filesChecked : 0,
+      // A snapshot that cannot be read may need anything.
+      unneeded: usable.length === all.length ? countUnneeded(store, files, needed) : undefined,
       damage: damage.kept,
       durationS: (performance.now() - startMs) / MS_PER_S,
     };
@@ -102,6 +108,23 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
     facts.close();
   }
 }
+
+/** Of those that were there when the verification began. */
+function countUnneeded(
+  store: Store,
+  files: readonly StoredFile[],
+  needed: NeededFiles,
+): UnneededFiles {
+  const unneeded = files.filter(({ name }) => needed.isUnneeded(name));
+  const unfinished = store.unfinished();
+  return {
+    ...{ files: unneeded.length, bytes: sizeOf(unneeded) },
+    ...{ unfinished: unfinished.length, unfinishedBytes: sizeOf(unfinished) },
+  };
+}
+
+const sizeOf = (files: readonly StoredFile[]) =>
+  files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 
 /** Of snapshots that need none of `only` (when given) nothing is looked at. */
 async function verifyContents(

@@ -157,6 +157,20 @@ export class DirectoryStore implements Store {
     return this.#directories().flatMap((prefix) => this.#namesIn(prefix));
   }
 
+  unfinished(): StoredFile[] {
+    try {
+      return this.#directories()
+        .flatMap((prefix) => readdirSync(`${this.place}/${prefix}`).map((name) => prefix + name))
+        .flatMap((path) => {
+          if (!path.slice(path.lastIndexOf('/') + 1).startsWith(STAGED_PREFIX)) return [];
+          const status = this.#statusOf(path);
+          return status?.isFile() === true ? [storedFile(path, status)] : [];
+        });
+    } catch (error) {
+      throw storeError(this.place, 'list the files', error);
+    }
+  }
+
   find(name: string): StoredFile | undefined {
     for (const prefix of this.#directories()) {
       const status = this.#statusOf(prefix + name);

@@ -46,6 +46,8 @@ export interface Store {
   list(): StoredFile[];
   /** Names of every file, in no particular order: much cheaper than `list`. */
   names(): string[];
+  /** Files that are being written, or were when their run was killed: under names nobody refers to. */
+  unfinished(): StoredFile[];
   /** One file by its name; undefined when there is none. */
   find(name: string): StoredFile | undefined;
   /** @throws {LbsError} store-missing-file, io */

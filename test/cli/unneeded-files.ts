@@ -1,0 +1,63 @@
+/** What `lbs verify`, alias `lbs check`, says of files that no snapshot needs. */
+import { statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { gc, unneededSegments, withForgotten } from '../helpers/collected-store.ts';
+import { backupOptions, places } from '../helpers/places.ts';
+import { jsonMessage, lbsExits, lbsOk } from '../helpers/run-lbs.ts';
+import { makeSmallTree } from '../helpers/small-tree.ts';
+import { snapshotNames } from '../helpers/store-state.ts';
+
+const LEFT =
+  /2 files that no snapshot needs, .*running backup may need them.*"lbs gc" removes them/;
+
+async function counted(t: ExecutionContext, store: string, code: number, ...args: string[]) {
+  const run = await lbsExits(t, code, ['check', `--store=${store}`, '--json', ...args]);
+  const summary = jsonMessage(run, 'summary');
+  const words = ['unneeded_files', 'unneeded_bytes', 'unfinished_files', 'unfinished_bytes'];
+  return words.map((word) => summary[word]);
+}
+
+test('files that no snapshot needs are counted and are no damage, until they are collected', async (t) => {
+  const at = await withForgotten(t);
+  const unneeded = unneededSegments(at.store);
+  t.is(unneeded.length, 2);
+  const bytes = unneeded.reduce((sum, file) => sum + statSync(join(at.store, file)).size, 0);
+  writeFileSync(join(at.store, '.lbs-tmp-x-1'), 'unfinished');
+  t.deepEqual(await counted(t, at.store, 0), [2, bytes, 1, 10]);
+  t.deepEqual(await counted(t, at.store, 0, '--data'), [2, bytes, 1, 10]);
+  for (const command of ['verify', 'check']) {
+    const run = await lbsOk(t, [command, `--store=${at.store}`]);
+    t.regex(run.stdout, /all is well/);
+    t.regex(run.stderr, LEFT);
+    t.regex(run.stderr, /1 unfinished file, 10 B: .*next backup from the same machine removes them/);
+    const quiet = await lbsOk(t, [command, '-q', `--store=${at.store}`]);
+    t.is(quiet.stdout + quiet.stderr, '');
+  }
+  await gc(t, at, '--grace=0h');
+  t.deepEqual(await counted(t, at.store, 0), [0, 0, 1, 10]);
+}); // prettier-ignore
+
+test('where not all snapshots were read, nothing is said to be needed by none', async (t) => {
+  const at = places(t);
+  makeSmallTree(at.tree);
+  // With the local database in the store, which is nothing to collect either.
+  await lbsOk(t, [`--dest=${at.store}`, '.'], { cwd: at.tree });
+  await lbsOk(t, [`--dest=${at.store}`, '--full-metadata', '.'], { cwd: at.tree });
+  t.deepEqual(await counted(t, at.store, 0), [0, 0, 0, 0]);
+  const [first = ''] = snapshotNames(at.store);
+  truncateSync(join(at.store, `snapshot-${first}.lbs`), 20);
+  const unknown = [null, null, null, null];
+  t.deepEqual(await counted(t, at.store, 4), unknown);
+  t.deepEqual(await counted(t, at.store, 0, 'latest'), unknown, 'what the other one needs');
+});
+
+test('"lbs check --help" is that of verify, and a path of that name is still saved', async (t) => {
+  const help = await lbsOk(t, ['check', '--help']);
+  t.is(help.stdout, (await lbsOk(t, ['verify', '--help'])).stdout);
+  t.is(help.stdout, (await lbsOk(t, ['help', 'check'])).stdout);
+  const at = places(t);
+  makeSmallTree(join(at.tree, 'check'));
+  await lbsOk(t, [...backupOptions(at), './check'], { cwd: at.tree });
+  t.regex((await lbsOk(t, ['ls', `--store=${at.store}`, 'latest'])).stdout, /check/);
+});
