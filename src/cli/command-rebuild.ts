@@ -5,7 +5,7 @@ import type { CommandInput } from './command.ts';
 import { openReport, verbosityOf } from './open-report.ts';
 import { present, readOptionsOf, refuseOperands } from './store-flags.ts';
 
-/** Rebuilds; 4 when something of the store could not be read. */
+/** Rebuilds; 4 when something of the store could not be read, 3 when something was not believed. */
 export async function runRebuild(input: CommandInput): Promise<number> {
   const { flags, outputs } = input;
   const { out } = outputs;
@@ -20,7 +20,7 @@ export async function runRebuild(input: CommandInput): Promise<number> {
       report: report.report,
     });
     report.close();
-    const { snapshots, segments, blocks, hashed, damaged } = summary;
+    const { snapshots, segments, blocks, hashed, damaged, unsigned } = summary;
     if (flags.isOn('json')) out.line(JSON.stringify({ message_type: 'summary', ...summary }));
     else if (verbosityOf(flags) !== 'quiet') {
       const from = `${humanCount(snapshots)} ${snapshots === 1 ? 'snapshot' : 'snapshots'}`;
@@ -30,7 +30,8 @@ export async function runRebuild(input: CommandInput): Promise<number> {
       if (hashed > 0) out.line(`${humanCount(hashed)} segments were read for it as a whole`);
       out.line('the next backup reads every file, and stores only what is new');
     }
-    return damaged > 0 ? EXIT.damaged : EXIT.done;
+    if (damaged > 0) return EXIT.damaged;
+    return unsigned > 0 ? EXIT.incomplete : EXIT.done;
   } finally {
     report.close();
   }

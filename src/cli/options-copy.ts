@@ -71,6 +71,7 @@ export const REBUILD: CommandSpec = {
     DONE,
     FAILED,
     [2, 'wrong use, as when there is a database; or an unusable configuration'],
+    [3, 'snapshots without a good signature were left out; each was named'],
     [4, 'the store is damaged; what that costs was named, the rest is in the database'],
     MISSING,
     LOCKED,

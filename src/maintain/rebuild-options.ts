@@ -17,4 +17,6 @@ export type RebuildSummary = {
   readonly hashed: number;
   /** Snapshots and segments of which something is damaged or missing, each reported as damage. */
   readonly damaged: number;
+  /** Snapshots that were left out, because they have no good signature. */
+  readonly unsigned: number;
 };

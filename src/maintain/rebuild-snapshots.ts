@@ -34,11 +34,11 @@ const NOT_DAMAGE: ReadonlySet<ErrorCode> = new Set([
   'filter-missing',
   'decryption-key',
   'format-version',
-  'signature-bad',
-  'signature-missing',
   'signature-key',
   'internal',
 ]);
+/** Of one snapshot, when only what was signed is to be believed. */
+const NOT_SIGNED: ReadonlySet<ErrorCode> = new Set(['signature-bad', 'signature-missing']);
 const SHA256 = /^[0-9a-f]{64}$/;
 
 export type RebuildParts = {
@@ -64,6 +64,8 @@ export class RebuildSnapshots {
   #segments = 0;
   #hashed = 0;
   #damaged = 0;
+  #unsigned = 0;
+  #firstUnsigned: LbsError | undefined;
 
   constructor(parts: RebuildParts) {
     this.#parts = parts;
@@ -73,7 +75,14 @@ export class RebuildSnapshots {
   /** @throws {LbsError} for what is no damage of this snapshot */
   lose(snapshot: string, error: unknown): void {
     if (!(error instanceof LbsError) || NOT_DAMAGE.has(error.code)) throw error;
-    this.#damage(metadataDamage(snapshot, messageOf(error)));
+    if (!NOT_SIGNED.has(error.code)) {
+      this.#damage(metadataDamage(snapshot, messageOf(error)));
+      return;
+    }
+    this.#unsigned++;
+    this.#firstUnsigned ??= error;
+    const message = `is not believed, and left out: ${messageOf(error)}`;
+    this.#report({ type: 'damage', damage: metadataDamage(snapshot, message) });
   }
 
   #damage(damage: Damage): void {
@@ -216,7 +225,9 @@ export class RebuildSnapshots {
     }
   }
 
+  /** @throws {LbsError} signature-* when none could be believed */
   finish(): RebuildSummary {
+    if (this.#snapshots === 0 && this.#firstUnsigned !== undefined) throw this.#firstUnsigned;
     const blocks = this.#parts.tables.finish();
     return {
       snapshots: this.#snapshots,
@@ -224,6 +235,7 @@ export class RebuildSnapshots {
       blocks,
       hashed: this.#hashed,
       damaged: this.#damaged,
+      unsigned: this.#unsigned,
     };
   }
 }

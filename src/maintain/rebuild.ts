@@ -32,7 +32,7 @@ const ASIDE = 'lbs-localdb.rebuild';
 
 /**
  * @throws {LbsError} store-missing, snapshot-missing, usage when there is a database already,
- * localdb-locked, signature-*, format-version, filter-missing, decryption-key, no-space, io,
+ * localdb-locked, signature-* when no snapshot is believed, format-version, filter-missing, decryption-key, no-space, io,
  * interrupted
  */
 export async function rebuild(options: RebuildOptions): Promise<RebuildSummary> {

@@ -15,6 +15,7 @@ import {
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { lockLocaldb } from '../../src/localdb/lock.ts';
+import { gpgHome } from '../helpers/gpg-home.ts';
 import { backupOptions, clockAhead, places, type Places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
 import { jsonLines, jsonMessage, lbs, lbsExits, lbsOk } from '../helpers/run-lbs.ts';
@@ -324,6 +325,27 @@ test('with a verify key only signed snapshots are believed', async (t) => {
   await lbsExits(t, 12, [...rebuildArgs(at), `--verify-key=${key}`]);
   t.false(existsSync(join(at.localdb, DATABASE)));
 });
+
+test('snapshots without a good signature are left out, and what only they have is stored again', async (t) => {
+  const key = gpgHome(t);
+  const at = places(t);
+  makeSmallTree(at.tree);
+  const signed = [...backupOptions(at), `--sign-key=${key.secretKey}`, '.'];
+  await lbsOk(t, signed, { cwd: at.tree, env: clockAhead(1000) });
+  const forged = pseudoRandom('forged', 123_456);
+  makeFiles(at.tree, { forged });
+  t.is((await backupLater(t, at, 2000)).content, forged.length);
+  const [, unsigned = ''] = snapshotNames(at.store);
+  loseAll(at);
+  const verifyKey = `--verify-key=${key.publicKey}`;
+  const run = await lbsExits(t, 3, [...rebuildArgs(at), '-q', verifyKey]);
+  t.regex(run.stderr, new RegExp(`${unsigned}: is not believed, and left out: .*not signed`));
+  t.is((await backupLater(t, at, 3000)).content, forged.length);
+  await lbsOk(t, signed, { cwd: at.tree, env: clockAhead(4000) });
+  loseAll(at);
+  const json = await lbsExits(t, 3, [...rebuildArgs(at), '--json', verifyKey]);
+  t.is(jsonMessage(json, 'summary')['unsigned'], 2);
+}); // prettier-ignore
 
 test('a backup that finds no local database names lbs rebuild', async (t) => {
   const at = places(t);
