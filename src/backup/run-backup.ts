@@ -19,6 +19,7 @@ import { parseIntent } from '../format/descriptor.ts';
 import { checkScheme, checkTag, parseSnapshotFile } from '../format/snapshot-name.ts';
 import { LbsError } from '../errors.ts';
 import { BlockIndex, type SegmentRow } from '../localdb/block-index.ts';
+import { forgetGone } from '../localdb/gone-segments.ts';
 import { checkUnlocked, lockLocaldb } from '../localdb/lock.ts';
 import { type OpenDatabase, openDatabase, openScratchCopy } from '../localdb/open-localdb.ts';
 import { SnapshotTable } from '../localdb/snapshot-table.ts';
@@ -375,6 +376,7 @@ class Run {
       bytes: counts.bytes,
       used: this.#usedObjects(use),
     });
+    forgetGone(this.#open, this.#index, new Set(this.#plan.store.names()));
   }
 
   #summary(

@@ -4,6 +4,7 @@
  */
 import type Database from 'better-sqlite3';
 import { OBJECTS_PER_SEGMENT_MAX } from './block-index.ts';
+import { SnapshotsOfStore } from './gone-segments.ts';
 import { type OpenDatabase, databaseError } from './open-localdb.ts';
 
 /** The group of segments that hold metadata. */
@@ -51,8 +52,8 @@ export class SegmentCleaning {
   readonly #uses = new Map<number, SegmentUses>();
   readonly #objectsOf;
 
-  /** `snapshots` are the names of all that the store has. */
-  constructor(open: OpenDatabase, snapshots: Iterable<string>) {
+  /** `snapshots` are the names of all that the store has, `files` those of its files. */
+  constructor(open: OpenDatabase, snapshots: Iterable<string>, files: ReadonlySet<string>) {
     this.#open = open;
     this.#db = open.db;
     const names = new Set(snapshots);
@@ -62,8 +63,10 @@ export class SegmentCleaning {
         'select id, name, scheme, created from snapshots order by id',
       )
       .all();
+    const ofStore = new SnapshotsOfStore(open, files);
     for (const { id, name, scheme, created } of rows) {
-      if (!names.has(name)) continue;
+      // One of the same name may be of another store that uses the same database.
+      if (!names.has(name) || !ofStore.wasMadeHere(id)) continue;
       this.#live.set(id, created);
       latest.set(scheme, id);
     }

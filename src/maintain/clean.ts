@@ -80,7 +80,7 @@ export async function clean(options: CleanOptions): Promise<CleanSummary> {
       const snapshots = snapshotsAmong(files)
         .map(({ name }) => name)
         .filter((name) => options.without?.has(name) !== true);
-      const cleaning = new SegmentCleaning(open, snapshots);
+      const cleaning = new SegmentCleaning(open, snapshots, names);
       return run(cleaning, (file) => names.has(file), options);
     } finally {
       open.close();
@@ -112,6 +112,7 @@ export function segmentUsage(options: Pick<CleanOptions, 'store' | 'localdb'>): 
     const cleaning = new SegmentCleaning(
       open,
       snapshotsAmong(files).map(({ name }) => name),
+      names,
     );
     const nowS = nowSeconds();
     return [...cleaning.segments()]

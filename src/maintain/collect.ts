@@ -20,6 +20,7 @@ import { join } from 'node:path';
 import { LbsError } from '../errors.ts';
 import { parseSegmentFile } from '../format/snapshot-name.ts';
 import { BlockIndex } from '../localdb/block-index.ts';
+import { forgetGone } from '../localdb/gone-segments.ts';
 import { lockLocaldb } from '../localdb/lock.ts';
 import { LOCALDB_FILE, type OpenDatabase, openDatabase } from '../localdb/open-localdb.ts';
 import type { ReadOptions } from '../restore/restore-options.ts';
@@ -122,7 +123,7 @@ class Collection {
     if (dryRun) {
       for (const file of due) this.#countRemoved(file);
     } else {
-      this.#forgetLocally([...condemned, ...due]);
+      this.#forgetLocally([...condemned, ...due], new Set(files.map(nameOf)));
       const listed = new Set(lists.flatMap(namesOf));
       const names = condemned.map(nameOf).filter((name) => !listed.has(name));
       if (names.length > 0) await this.#putList('condemned', names);
@@ -161,10 +162,13 @@ class Collection {
   }
 
   /** Before anything goes, so that no later backup of this machine refers to it. */
-  #forgetLocally(files: readonly StoredFile[]): void {
+  #forgetLocally(files: readonly StoredFile[], present: ReadonlySet<string>): void {
     const segments = files.flatMap(({ name }) => parseSegmentFile(name)?.segment ?? []);
-    if (this.#localdb === undefined || segments.length === 0) return;
-    new BlockIndex(this.#localdb).removeSegments(segments);
+    if (this.#localdb === undefined) return;
+    const index = new BlockIndex(this.#localdb);
+    if (segments.length > 0) index.removeSegments(segments);
+    // What another machine has collected before.
+    forgetGone(this.#localdb, index, present);
   }
 
   #putList(step: CollectionList['step'], names: readonly string[]): Promise<string> {

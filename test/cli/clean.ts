@@ -1,5 +1,5 @@
 /** `lbs clean`: shares are counted right, and the next backup stores exactly what was told. */
-import { rmSync, statSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import test, { type ExecutionContext } from 'ava';
@@ -239,4 +239,17 @@ test('without a local database there is nothing to clean, and a hint', async (t)
   for (const share of ['101', '-1', 'half']) {
     await lbsExits(t, 2, ['clean', `--store=${at.store}`, `--min-used=${share}`]);
   }
+});
+
+test('a snapshot of the same name in another store is not taken for the last one', async (t) => {
+  const at = places(t);
+  await tenFiles(t, at, 3);
+  const worth = segmentsOf(await clean(t, at, 9, '--dry-run'));
+  t.true(worth.length > 0);
+  // The same local database, and the same second: "one directory serves one store" is easily missed.
+  const second = { ...at, store: join(at.base, 'second') };
+  mkdirSync(second.store);
+  await backupOnDay(t, second, 1, '--full-metadata');
+  t.deepEqual(snapshotNames(second.store), snapshotNames(at.store));
+  t.deepEqual(segmentsOf(await clean(t, at, 9, '--dry-run')), worth);
 });
