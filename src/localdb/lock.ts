@@ -71,8 +71,7 @@ export function lockLocaldb(directory: string): Lock {
     );
   }
   take(fd, directory);
-  ftruncateSync(fd);
-  writeSync(
+  leaveName(
     fd,
     `lbs, process ${process.pid} on ${hostname()}, since ${formatDate(nowSeconds())}\n`,
   );

@@ -4,7 +4,18 @@
  * The database only remembers. It offers blocks for reuse, and every one it offers lies in a
  * segment that is durable in the store; losing it costs reading and storing again, never data.
  */
-import { chmodSync, copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  fdatasyncSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -18,6 +29,8 @@ export const LOCALDB_FILE = 'lbs-localdb.sqlite';
 
 /** A database up to this size is checked completely at opening (some 30 ms at most). */
 const QUICK_CHECK_BYTES_MAX = 8 * 1024 * 1024;
+/** More than SQLite wants at once of a file beside the database. */
+const PROBE_BYTES = 256 * 1024;
 const CACHE_KIB = 8 * 1024;
 
 export type OpenDatabase = {
@@ -34,7 +47,8 @@ export type OpenDatabase = {
 export function databaseError(file: string, doing: string, cause: unknown): LbsError {
   if (cause instanceof LbsError) return cause;
   const code = errnoName(cause) ?? '';
-  if (code === 'SQLITE_FULL' || isOutOfSpace(cause)) {
+  const isFull = code === 'SQLITE_FULL' || isOutOfSpace(cause);
+  if (isFull || (code.startsWith('SQLITE_IOERR') && hasNoRoom(file))) {
     return new LbsError('no-space', `no space left for the local database ${file} (${doing})`, {
       cause,
       hint: 'make room and run the same command again; what was stored is kept',
@@ -46,6 +60,28 @@ export function databaseError(file: string, doing: string, cause: unknown): LbsE
   return new LbsError('io', `cannot ${doing} the local database ${file}: ${messageOf(cause)}`, {
     cause,
   });
+}
+
+/**
+ * True when nothing can be written beside the database. SQLite says "disk I/O error" for want of space
+ * in some places, and only writing shows a quota.
+ */
+function hasNoRoom(file: string): boolean {
+  const probe = `${file}-room`;
+  let fd: number | undefined;
+  try {
+    fd = openSync(probe, 'w', 0o600);
+    writeSync(fd, Buffer.alloc(PROBE_BYTES));
+    fdatasyncSync(fd);
+    return false;
+  } catch (error) {
+    return isOutOfSpace(error);
+  } finally {
+    if (fd !== undefined) {
+      closeSync(fd);
+      rmSync(probe, { force: true });
+    }
+  }
 }
 
 function damaged(file: string, why: string, cause?: unknown): LbsError {

@@ -1,6 +1,14 @@
 /** Runs that are stopped: by Ctrl-C, by a full disk, by another run; and the run after them. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { backupOptions, places, type Places, restored } from '../helpers/places.ts';
@@ -176,5 +184,25 @@ test('a full disk with the local database on it is no worse', async (t) => {
   await lbsOk(t, ['verify', `--store=${at.store}`, '--data']);
   t.is(spawnSync('mount', ['-o', 'remount,size=40m', at.store]).status, 0);
   await lbsOk(t, [`--dest=${at.store}`, '--segment-size=1M', at.tree]);
+  await lbsOk(t, ['verify', `--store=${at.store}`, '--data']);
+});
+
+test('a full disk under the local database alone is told as such, and costs nothing later', async (t) => {
+  const at = places(t);
+  if (!mountTmpfs(at.localdb, MIB)) return t.pass('no mounts here');
+  makeIncompressible(join(at.tree, 'some'), 20, 1000);
+  await lbsOk(t, [...backupOptions(at), at.tree]);
+  makeIncompressible(join(at.tree, 'more'), 400, 10);
+  const fill = join(at.localdb, 'fill');
+  // In the way of the database that is opened, of the stat cache, and of the database that is written.
+  for (const freeKib of [0, 40, 150]) {
+    spawnSync('dd', ['if=/dev/zero', `of=${fill}`, 'bs=4096']);
+    truncateSync(fill, statSync(fill).size - freeKib * 1024);
+    const run = await lbsExits(t, 1, [...backupOptions(at), '--full-metadata', at.tree]);
+    t.regex(run.stderr, /no space left/, `with ${freeKib} KiB`);
+    t.true(run.stderr.includes(at.localdb), run.stderr);
+    rmSync(fill);
+  }
+  await lbsOk(t, [...backupOptions(at), at.tree]);
   await lbsOk(t, ['verify', `--store=${at.store}`, '--data']);
 });
