@@ -62,7 +62,8 @@ async function run(
     }
     const { openStore } = await import('../stores/open-store.ts');
     const { listSnapshots, resolveAmong } = await import('../snapshots/open-snapshot.ts');
-    const { addNote, noteText, removeNote } = await import('../snapshots/snapshot-notes.ts');
+    const { addNote, noteText, refuseForgotten, removeNote } =
+      await import('../snapshots/snapshot-notes.ts');
     const store = openStore(reading.store);
     const all = listSnapshots(store);
     // All words are understood before anything is changed.
@@ -72,6 +73,8 @@ async function run(
       const isChanged = change.isAdded
         ? await addNote(store, note, noteText())
         : await removeNote(store, note);
+      // After the note, never before: see maintain/remove-snapshots.
+      if (change.isAdded) await refuseForgotten(store, note);
       if (flags.isOn('json')) {
         const fields = { snapshot_id: note.name, tag: note.tag ?? null, changed: isChanged };
         outputs.out.line(JSON.stringify({ message_type: change.command.name, ...fields }));

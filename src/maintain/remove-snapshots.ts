@@ -2,14 +2,20 @@
  * Takes snapshots out of a store, one by one: the descriptor first, and that made durable, so that
  * from then on it is no snapshot; then its checksums files and notes, which nobody asks for any more.
  * Stopping anywhere leaves files that nobody names. Called by forget.
+ *
+ * Somebody may hold the snapshot meanwhile, on whatever machine. We remove the descriptor and then look
+ * for the note; they write the note and then look for the descriptor. So at least one of us sees the
+ * other: either the descriptor is put back, or they are told that there is nothing to hold any more.
  */
+import { readFileSync } from 'node:fs';
 import {
   noteFile,
   parseNoteFile,
   parseSegmentListFile,
   parseSnapshotFile,
 } from '../format/snapshot-name.ts';
-import type { Store, StoredFile } from '../stores/store.ts';
+import { putFile } from '../snapshots/put-file.ts';
+import type { OpenFile, Store, StoredFile } from '../stores/store.ts';
 
 const DESCRIPTORS = ['lbs', 'cumulus'];
 
@@ -35,11 +41,29 @@ export class SnapshotRemover {
    */
   async remove(snapshot: string): Promise<boolean> {
     const store = this.#store;
-    if (store.find(noteFile({ name: snapshot, tag: undefined })) !== undefined) return false;
-    for (const kind of DESCRIPTORS) store.remove(`snapshot-${snapshot}.${kind}`);
-    await store.settle();
+    const isHeld = () => store.find(noteFile({ name: snapshot, tag: undefined })) !== undefined;
+    if (isHeld()) return false;
+    const descriptors = DESCRIPTORS.map((kind) => `snapshot-${snapshot}.${kind}`)
+      .filter((name) => store.find(name) !== undefined)
+      .map((name) => ({ name, file: store.open(name) }));
+    try {
+      for (const { name } of descriptors) store.remove(name);
+      await store.settle();
+      if (isHeld()) {
+        for (const descriptor of descriptors) await this.#putBack(descriptor);
+        return false;
+      }
+    } finally {
+      for (const { file } of descriptors) file.close();
+    }
     for (const file of this.#files.get(snapshot) ?? []) store.remove(file);
     await store.settle();
     return true;
+  }
+
+  /** From the file that is still open: what has no name any more is there until it is closed. */
+  async #putBack({ name, file }: { name: string; file: OpenFile }): Promise<void> {
+    await putFile(this.#store, name, readFileSync(file.fd));
+    await this.#store.settle();
   }
 }

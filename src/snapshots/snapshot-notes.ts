@@ -60,6 +60,22 @@ export async function addNote(store: Store, note: SnapshotNote, text: string): P
   return true;
 }
 
+/**
+ * To be asked after a note was added: somebody may have forgotten the snapshot meanwhile.
+ * @throws {LbsError} snapshot-missing, when the note has been taken away again
+ */
+export async function refuseForgotten(store: Store, note: SnapshotNote): Promise<void> {
+  const { name } = note;
+  const isThere = ['lbs', 'cumulus'].some(
+    (kind) => store.find(`snapshot-${name}.${kind}`) !== undefined,
+  );
+  if (isThere) return;
+  await removeNote(store, note);
+  throw new LbsError('snapshot-missing', `${name} was forgotten at this very moment`, {
+    hint: 'see what there is with "lbs list", and run the same command again',
+  });
+}
+
 /** Takes a note away; false when there is none. @throws {LbsError} store-unwritable, io */
 export async function removeNote(store: Store, note: SnapshotNote): Promise<boolean> {
   const isRemoved = store.remove(noteFile(note));

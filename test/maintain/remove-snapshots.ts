@@ -1,12 +1,41 @@
 /** Removing a snapshot: somebody may hold it after it was listed, or be adding others. */
-import { readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { SnapshotRemover } from '../../src/maintain/remove-snapshots.ts';
+import { addNote, refuseForgotten } from '../../src/snapshots/snapshot-notes.ts';
 import { openStore } from '../../src/stores/open-store.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 
 const [OLD, NEW] = ['a-20200101T030000', 'a-20200102T030000'] as const;
+
+test('what somebody holds while it is being removed is put back', async (t) => {
+  const place = tempDir(t);
+  const file = (name: string, text = '') => writeFileSync(join(place, name), text);
+  const names = [`snapshot-${OLD}.lbs`, `snapshot-${OLD}.sha1sums`, `snapshot-${OLD}.tag-x`];
+  for (const name of names) file(name, `content of ${name}`);
+  const store = openStore(place);
+  const remover = new SnapshotRemover(store, store.list(), [OLD]);
+  const removing = remover.remove(OLD);
+  // It waits for the disk by now.
+  t.false(existsSync(join(place, `snapshot-${OLD}.lbs`)));
+  file(`snapshot-${OLD}.hold`);
+  t.false(await removing);
+  await refuseForgotten(store, { name: OLD, tag: undefined });
+  t.deepEqual(readdirSync(place).sort(), [`snapshot-${OLD}.hold`, ...names].sort());
+  for (const name of names) t.is(readFileSync(join(place, name), 'utf8'), `content of ${name}`);
+});
+
+test('what is noted of a snapshot that has just gone is refused, and leaves nothing', async (t) => {
+  const place = tempDir(t);
+  writeFileSync(join(place, `snapshot-${OLD}.lbs`), '');
+  const store = openStore(place);
+  t.true(await new SnapshotRemover(store, store.list(), [OLD]).remove(OLD));
+  const note = { name: OLD, tag: undefined };
+  t.true(await addNote(store, note, 'me'));
+  await t.throwsAsync(refuseForgotten(store, note), { code: 'snapshot-missing' });
+  t.deepEqual(readdirSync(place), []);
+});
 
 test('what was held since it was listed stays as it is', async (t) => {
   const place = tempDir(t);
