@@ -1,11 +1,13 @@
 /** `lbs usage`: exact figures for trees whose contents do not compress. */
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { backupOptions, clockAhead, type Places, places } from '../helpers/places.ts';
+import { fileStanza, objectName, writeSegment, writeSnapshot } from '../helpers/hand-made-store.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
 import { jsonLines, lbsExits, lbsOk, type Run } from '../helpers/run-lbs.ts';
 import { makeFiles } from '../helpers/small-tree.ts';
+import { tempDir } from '../helpers/temp-dir.ts';
 
 const DAY_S = 86400;
 const SIZE = 100_000;
@@ -113,4 +115,21 @@ test('a store of an older program is measured too', async (t) => {
   const snapshots = of(run, 'snapshot');
   t.is(snapshots.length, 4);
   t.true(snapshots.every(({ file_bytes: bytes }) => Number(bytes) > 30_000_000));
+});
+
+test('a number of an object that no program writes takes no memory, and no room', async (t) => {
+  const store = tempDir(t);
+  const content = pseudoRandom('content', 1000);
+  const stanza = (name: string, object: number) =>
+    fileStanza(name, content, [objectName(2, object)]);
+  writeSegment(store, 1, [stanza('hostile', 2 ** 32 - 1) + stanza('usual', 0)]);
+  writeSegment(store, 2, [content]);
+  const contentOf = (file: string) => readFileSync(join(store, file));
+  const root = objectName(1, 0);
+  writeSnapshot(store, { timestamp: '20300101T000000', root, digits: [1, 2], contentOf });
+  // Less than a table of so many objects would take.
+  const through = ['/bin/sh', '-c', 'ulimit -v 12000000; exec "$0" "$@"'];
+  const run = await lbsOk(t, ['usage', `--store=${store}`, '--json'], { through });
+  const [snapshot] = of(run, 'snapshot');
+  t.is(snapshot?.['file_bytes'], 2 * content.length);
 });
