@@ -2,7 +2,7 @@
  * Backups that are killed at any point lose at most the segments that were open: the next run uses
  * what was stored, does not read it again, and the store does not grow by what is lost.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
@@ -10,7 +10,7 @@ import { backupOptions, clockAhead, places, type Places } from '../helpers/place
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
 import { jsonMessage, lbs, lbsOk, PROJECT, type Run, startLbs } from '../helpers/run-lbs.ts';
 import { makeFiles, makeIncompressible } from '../helpers/small-tree.ts';
-import { segmentFiles, snapshotNames } from '../helpers/store-state.ts';
+import { snapshotNames, storedBytes } from '../helpers/store-state.ts';
 import { readTree, sameTree } from '../helpers/tree-state.ts';
 
 const KILLS = 20;
@@ -24,10 +24,6 @@ const FILTER = [
   '--filter-extension=',
   '--segment-size=64K',
 ];
-
-function storedBytes({ store }: Places): number {
-  return segmentFiles(store).reduce((sum, name) => sum + statSync(join(store, name)).size, 0);
-}
 
 function makeTree({ tree }: Places): void {
   makeIncompressible(join(tree, 'd'), FILES, FILE_BYTES);
@@ -72,7 +68,7 @@ test(`${KILLS} kills cost less than a tenth of the store, and the run after them
     t.true(code === null || code === 0, `${code}`);
   }
   t.true(killed >= KILLS / 2, `only ${killed} were killed`);
-  const adopted = storedBytes(at) / storedBytes(undisturbed);
+  const adopted = storedBytes(at.store) / storedBytes(undisturbed.store);
   t.true(adopted > 0.05, `killed before anything was stored: ${adopted}`);
   const env = clockAhead(1000);
   const leftover = readFileSync(join(at.localdb, 'lbs-statcache.new'));
@@ -90,7 +86,7 @@ test(`${KILLS} kills cost less than a tenth of the store, and the run after them
     `${filesRead(last)} read, ${notStored} not stored`,
   );
   await lbsOk(t, [...backupOptions(undisturbed), ...fast, '.'], { cwd: at.tree, env });
-  const ratio = storedBytes(at) / storedBytes(undisturbed);
+  const ratio = storedBytes(at.store) / storedBytes(undisturbed.store);
   t.log(
     `${killed} killed, with ${adopted} stored; ${snapshotNames(at.store).length} snapshots, ${ratio} of the bytes`,
   );

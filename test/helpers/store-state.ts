@@ -1,6 +1,6 @@
 /** What lies in a store directory: to show that a run changed nothing, or what it added. */
 import { createHash } from 'node:crypto';
-import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 export type StoreFileState = {
@@ -40,6 +40,11 @@ export function segmentFiles(store: string): string[] {
   return readdirSync(store)
     .filter((name) => /^[0-9a-f-]{36}\.tar(\..+)?$/.test(name))
     .sort();
+}
+
+/** Bytes in the segments of a store. */
+export function storedBytes(store: string): number {
+  return segmentFiles(store).reduce((sum, name) => sum + statSync(join(store, name)).size, 0);
 }
 
 /** Names of the snapshots of a store, oldest first. */
