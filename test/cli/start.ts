@@ -1,10 +1,11 @@
 /** bin/lbs itself: which Node it takes, and how it is reached. */
-import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, rmSync, symlinkSync, utimesSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import test from 'ava';
 import { COMMANDS } from '../../src/cli/options.ts';
 import { lbsOk, PROJECT } from '../helpers/run-lbs.ts';
+import { makeFiles } from '../helpers/small-tree.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 
 const PROGRAM = join(PROJECT, 'bin', 'lbs');
@@ -40,4 +41,30 @@ test('it starts through links, from anywhere, with a Node that is too old on PAT
     env: { PATH: `${old}:/usr/bin:/bin`, HOME: dir },
   });
   t.is(status, 0, String(stderr));
+});
+
+test('the joined file is started, but not when the modules were built after it', (t) => {
+  const dir = tempDir(t);
+  const [main, joined] = [join(dir, 'dist', 'main.js'), join(dir, 'dist', 'lbs.cjs')];
+  makeFiles(dir, {
+    'bin/': '',
+    'dist/main.js': 'console.log("modules")',
+    'dist/lbs.cjs': 'console.log("joined")',
+  });
+  copyFileSync(PROGRAM, join(dir, 'bin', 'lbs'));
+  const said = () => {
+    const env = { PATH: `${dirname(process.execPath)}:/usr/bin:/bin`, HOME: dir };
+    const { stdout, stderr } = spawnSync(join(dir, 'bin', 'lbs'), { env });
+    return `${stdout}${stderr}`;
+  };
+  // As npm unpacks them: all files have one time.
+  utimesSync(main, 1000, 1000);
+  utimesSync(joined, 1000, 1000);
+  t.is(said(), 'joined\n');
+  utimesSync(main, 2000, 2000);
+  t.is(said(), 'modules\n');
+  rmSync(joined);
+  t.is(said(), 'modules\n');
+  rmSync(main);
+  t.regex(said(), /not built yet/);
 });

@@ -11,7 +11,8 @@
  * Rules of files (`rule-scope`) are asked last, about what is still in and was neither named nor
  * included itself. Each verdict says what decided it, so that `lbs why` needs no rules of its own.
  */
-import { Minimatch } from 'minimatch';
+import { createRequire } from 'node:module';
+import type { Minimatch } from 'minimatch';
 import { LbsError, messageOf } from '../../errors.ts';
 import { type BytePath, showPath } from '../../std/byte-path.ts';
 import { type ByteText, asByteText, byteText, joinText, toBytePath } from '../../std/byte-text.ts';
@@ -94,13 +95,20 @@ function patternText(rule: ByteText, named: SelectionRules['named']): string {
   return place === '.' ? rest : `${escaped(decoded(place))}/${rest}`;
 }
 
+/** Loaded with the first pattern: most runs have none, and it takes 12 ms, as long as their work. */
+const loadNow = createRequire(import.meta.url);
+
+function newMatcher(pattern: string): Minimatch {
+  const minimatch: typeof import('minimatch') = loadNow('minimatch');
+  const options = { dot: true, nocomment: true, nonegate: true, noext: true, nobrace: true };
+  return new minimatch.Minimatch(pattern, { ...options, platform: 'linux' });
+}
+
 function compile(rule: BytePath, named: SelectionRules['named'], decision: Decision): Pattern {
   const onlyDirectories = rule.at(-1) === 0x2f;
   const text = patternText(asByteText(byteText(rule).replace(/\/+$/, '')), named);
-  const options = { dot: true, nocomment: true, nonegate: true, noext: true, nobrace: true };
   try {
-    const matcher = new Minimatch(text, { ...options, platform: 'linux' });
-    return { onlyDirectories, matcher, decision };
+    return { onlyDirectories, matcher: newMatcher(text), decision };
   } catch (error) {
     throw new LbsError(
       'usage',
