@@ -65,7 +65,7 @@ export function collectionSaid(
   };
 }
 
-/** Collects; 0 when nothing stood in the way. */
+/** Collects; 0 when nothing stood in the way, 4 when a snapshot needs what is not there. */
 export async function runGc(input: CommandInput): Promise<number> {
   const { flags, outputs } = input;
   const report = openReport('gc', flags, outputs);
@@ -74,15 +74,15 @@ export async function runGc(input: CommandInput): Promise<number> {
     refuseOperands(flags, 0, 'gc --store=STORE');
     const { collect } = await import('../maintain/collect.ts');
     const said = collectionSaid(flags, outputs.out);
-    said.done(
-      await collect({
-        ...reading,
-        dryRun: flags.isOn('dry-run'),
-        ...present({ localdb: flags.text('localdb'), graceS: graceOf(flags) }),
-        onFile: said.onFile,
-      }),
-    );
-    return EXIT.done;
+    const summary = await collect({
+      ...reading,
+      dryRun: flags.isOn('dry-run'),
+      ...present({ localdb: flags.text('localdb'), graceS: graceOf(flags) }),
+      onFile: said.onFile,
+      report: report.report,
+    });
+    said.done(summary);
+    return summary.damaged > 0 ? EXIT.damaged : EXIT.done;
   } finally {
     report.close();
   }
@@ -96,5 +96,6 @@ function jsonOf(summary: CollectSummary): Record<string, unknown> {
     condemned: summary.condemned,
     condemned_bytes: summary.condemnedBytes,
     young: summary.young,
+    damaged: summary.damaged,
   };
 }

@@ -8,7 +8,7 @@ import type { CommandInput } from './command.ts';
 import { openReport } from './open-report.ts';
 import { present, readOptionsOf, refuseOperands } from './store-flags.ts';
 
-/** Prunes; 0 when all of it is done. */
+/** Prunes; 0 when all of it is done, 4 when a snapshot that stays needs what is not there. */
 export async function runPrune(input: CommandInput): Promise<number> {
   const { flags, outputs } = input;
   const { out } = outputs;
@@ -41,11 +41,16 @@ export async function runPrune(input: CommandInput): Promise<number> {
     }
     const { collect } = await import('../maintain/collect.ts');
     const collection = collectionSaid(flags, out);
-    const { onFile } = collection;
-    collection.done(
-      await collect({ ...common, ...local, ...present({ graceS }), without, onFile }),
-    );
-    return EXIT.done;
+    const said = { onFile: collection.onFile, report: report.report };
+    const summary = await collect({
+      ...common,
+      ...local,
+      ...present({ graceS }),
+      without,
+      ...said,
+    });
+    collection.done(summary);
+    return summary.damaged > 0 ? EXIT.damaged : EXIT.done;
   } finally {
     report.close();
   }

@@ -10,6 +10,8 @@
  *       -> removed
  *       -> every new descriptor                of a backup that was hit and died: taken back
  *       -> the lists removed
+ *     and in each run, last:
+ *       -> descriptors against the listing     damage, or what two that died have left
  *
  * No segment is read. Ages are differences of times that the store itself gave to its files. See
  * snapshots/collection-lists.ts for why nothing that a snapshot needs is ever removed. Stopping
@@ -23,6 +25,7 @@ import { BlockIndex } from '../localdb/block-index.ts';
 import { forgetGone } from '../localdb/gone-segments.ts';
 import { lockLocaldb } from '../localdb/lock.ts';
 import { LOCALDB_FILE, type OpenDatabase, openDatabase } from '../localdb/open-localdb.ts';
+import type { Report } from '../report.ts';
 import type { ReadOptions } from '../restore/restore-options.ts';
 import {
   type CollectionList,
@@ -49,6 +52,8 @@ export type CollectOptions = Pick<ReadOptions, 'store' | 'verifyKey' | 'signal'>
   readonly without?: ReadonlySet<string>;
   /** Told of every file before it is removed, or in a dry run would be. */
   readonly onFile?: (file: CollectedFile) => void;
+  /** Told of snapshots that need what is not there. */
+  readonly report?: Report;
 };
 
 export type CollectedFile = {
@@ -66,6 +71,8 @@ export type CollectSummary = {
   readonly condemnedBytes: number;
   /** Not needed by any snapshot, but too young to be touched. */
   readonly young: number;
+  /** Snapshots that need segments which the store does not have; each was reported as damage. */
+  readonly damaged: number;
 };
 
 /**
@@ -136,7 +143,26 @@ class Collection {
       ...{ removed: this.#removed.length, removedBytes: sizeOf(this.#removed) },
       ...{ condemned: condemned.length, condemnedBytes: sizeOf(condemned) },
       young: unneeded.length - old.length,
+      damaged: await this.#reportLacking(),
     };
+  }
+
+  /**
+   * A collector that dies between removing a segment and taking back the descriptor of a backup that
+   * was hit, and died as well, leaves a snapshot without that segment. Nothing tells it from a
+   * snapshot of which a segment was lost otherwise, and what is odd about a snapshot never makes it
+   * go: so it is told of, in every run.
+   */
+  async #reportLacking(): Promise<number> {
+    const lacking = await this.#needed.lacking(this.#store.names());
+    for (const { snapshot, segments } of lacking) {
+      const { name, file } = snapshot;
+      const count = segments.length === 1 ? 'a segment' : `${segments.length} segments`;
+      const message = `needs ${count} that the store does not have (${segments[0]}): "lbs verify" says what of it is lost; "lbs heal" gets it from a copy of the store, or "lbs forget ${name}" gives the snapshot up`;
+      const damage = { what: 'store-file', name: file.name, snapshot: name, message } as const;
+      this.#options.report?.({ type: 'damage', damage });
+    }
+    return lacking.length;
   }
 
   /**

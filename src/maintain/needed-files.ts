@@ -35,6 +35,11 @@ export type NeededOptions = {
   readonly without?: ReadonlySet<string> | undefined;
 };
 
+export type LackingSnapshot = {
+  readonly snapshot: SnapshotFile;
+  readonly segments: readonly string[];
+};
+
 export class NeededFiles {
   readonly #store: Store;
   readonly #options: NeededOptions;
@@ -114,6 +119,28 @@ export class NeededFiles {
       if (error instanceof LbsError) return [];
       throw error;
     }
+  }
+
+  /**
+   * Snapshots that were read and need segments which are not among `names`, a listing made since, and
+   * those segments. A backup that died in the same moment as a collector may leave one.
+   * @throws {LbsError} as `read`
+   */
+  async lacking(names: readonly string[]): Promise<LackingSnapshot[]> {
+    const present = new Set<string>();
+    for (const name of names) {
+      const segment = parseSegmentFile(name)?.segment;
+      if (segment !== undefined && !BESIDE_A_SEGMENT.test(name)) present.add(segment);
+    }
+    if ([...this.#segments].every((segment) => present.has(segment))) return [];
+    const lacking: LackingSnapshot[] = [];
+    for (const snapshot of snapshotsAmong(this.#store.list())) {
+      if (!this.#known.has(snapshot.name)) continue;
+      const needed = (await this.#segmentsOf(snapshot, new Set(names))) ?? [];
+      const segments = [...new Set(needed)].filter((segment) => !present.has(segment));
+      if (segments.length > 0) lacking.push({ snapshot, segments });
+    }
+    return lacking;
   }
 
   /** True for a file of a store's own that no snapshot needs. */

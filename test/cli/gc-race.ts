@@ -3,7 +3,8 @@
  * a backup when it has decided what to refer to, or about to be seen; a collector before or after
  * its list is there. Whatever the order, a snapshot is whole, or its backup fails and leaves none.
  */
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { cpSync, existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
@@ -11,7 +12,7 @@ import { raceWithCollector } from '../helpers/collect-race.ts';
 import { allIsWell, forget, lists, otherMachine } from '../helpers/collected-store.ts';
 import { backupOptions, type Places, places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
-import { lbsOk, type Run, type RunningLbs, startLbs } from '../helpers/run-lbs.ts';
+import { jsonMessage, lbsOk, type Run, type RunningLbs, startLbs } from '../helpers/run-lbs.ts';
 import { makeFiles, waitUntil } from '../helpers/small-tree.ts';
 import { canTrace, withFault } from '../helpers/strace.ts';
 import { segmentFiles, snapshotNames } from '../helpers/store-state.ts';
@@ -167,6 +168,45 @@ test('what a backup that died had no time to take back, the collector does', asy
   t.is((await collecting.done).code, 0);
   t.is(snapshotNames(race.at.store).length, 1);
   await startAgain(t, race);
+});
+
+/** What is left when a backup is killed as its descriptor appears, and the collector as it removed. */
+async function bothDied(t: ExecutionContext, race: Race): Promise<string> {
+  const { at, saver, orphans } = race;
+  const [before] = snapshotNames(at.store);
+  cpSync(saver.localdb, `${saver.localdb}-before`, { recursive: true });
+  t.is((await startBackup(t, race, []).done).code, 0);
+  rmSync(saver.localdb, { recursive: true });
+  renameSync(`${saver.localdb}-before`, saver.localdb);
+  for (const name of orphans) rmSync(join(at.store, name));
+  writeFileSync(join(at.store, `gc-${randomUUID()}.removing`), `${orphans.join('\n')}\n`);
+  return snapshotNames(at.store).find((name) => name !== before) ?? '';
+}
+
+test('when backup and collector died in one moment, each gc tells of the snapshot', async (t) => {
+  const race = await raceInStore(t);
+  const { at, saver } = race;
+  const broken = await bothDied(t, race);
+  const told = new RegExp(`damaged: snapshot-${broken}\\.lbs: needs a segment that`);
+  const first = await collectNow(t, race).done;
+  t.is(first.code, 4, first.stderr);
+  t.regex(first.stderr, told);
+  t.true(snapshotNames(at.store).includes(broken), 'a snapshot never goes by itself');
+  // The next backup does not build on what is gone, although its database offers it.
+  t.is((await startBackup(t, race, []).done).code, 0);
+  const whole = snapshotNames(at.store).filter((name) => name !== broken);
+  await lbsOk(t, ['verify', `--store=${at.store}`, '--data', ...whole]);
+  const json = await startLbs(t, [...collector(race), '--json']).done;
+  t.is(json.code, 4);
+  t.is(jsonMessage(json, 'summary')['damaged'], 1);
+  t.is(jsonMessage(json, 'error')['snapshot_id'], broken);
+  const prune = await startLbs(t, ['prune', ...collector(race).slice(1), '--keep-last=9']).done;
+  t.is(prune.code, 4);
+  t.regex(prune.stderr, told);
+  await forget(t, at, broken);
+  const after = await collectNow(t, race).done;
+  t.is(after.code, 0, after.stderr);
+  await allIsWell(t, saver, '--scheme=saver');
 });
 
 test('ten rounds of backups and collections at the same time', async (t) => {
