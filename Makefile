@@ -9,8 +9,8 @@ DEST ?= $(HOME)/lbs-backup
 # The pinned Node and the tools come first, so that an old Node on the machine does not matter.
 export PATH := $(CURDIR)/node_modules/node/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-SOURCES := $(shell find src -name '*.ts') build/bundle.ts
-FORMATTED := src build test .oxlintrc.json package.json tsconfig.json
+SOURCES := $(shell find src -name '*.ts')
+FORMATTED := src test .oxlintrc.json package.json tsconfig.json
 # Written by npm itself at the end of an installation.
 INSTALLED := node_modules/.package-lock.json
 BUILT := dist/.built
@@ -28,7 +28,7 @@ $(INSTALLED): package-lock.json
 # Its own stamp, because tsc writes files even when it finds mistakes.
 $(BUILT): $(INSTALLED) $(SOURCES) tsconfig.json
 	tsc -p tsconfig.json
-	node build/bundle.ts
+	npm run --silent join
 	@touch $@
 
 backup: $(BUILT)
@@ -52,7 +52,7 @@ type-check: $(INSTALLED)
 	tsc -p test
 
 lint: $(INSTALLED)
-	oxlint --type-aware --quiet src build test
+	oxlint --type-aware --quiet src test
 
 format: $(INSTALLED)
 	prettier --log-level=warn --write $(FORMATTED)

@@ -87,7 +87,7 @@ async function showHelp(out: Output, command: CommandSpec | undefined): Promise<
 }
 
 async function showVersion(out: Output): Promise<number> {
-  const { VERSION } = await import('./version.ts');
+  const { VERSION } = await import('./std/version.ts');
   out.line(`lbs ${VERSION} (Node ${process.versions.node})`);
   return EXIT.done;
 }

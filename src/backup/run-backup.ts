@@ -41,7 +41,7 @@ import { byteText } from '../std/byte-text.ts';
 import { nowNs, nowSeconds } from '../std/clock.ts';
 import type { DirectoryStore } from '../stores/directory-store.ts';
 import { openStore } from '../stores/open-store.ts';
-import { VERSION } from '../version.ts';
+import { VERSION } from '../std/version.ts';
 import type { BackupOptions, BackupSummary } from './backup-options.ts';
 import { Breather, isTidyStop } from './breather.ts';
 import { Checkpoints, goOnFromLast } from './checkpoints.ts';

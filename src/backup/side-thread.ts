@@ -67,7 +67,7 @@ export class SideThread {
   }
 
   #start(): Worker {
-    const worker = startThread('side-worker', import.meta.url, { resourceLimits: LIMITS });
+    const worker = startThread('backup/side-worker', import.meta.url, { resourceLimits: LIMITS });
     worker.on('message', (reply: SideReply) => this.#take(reply));
     worker.on('error', (error) => this.#fail(error));
     worker.on('exit', (code) => this.#fail(new Error(`it ended with ${code}`)));

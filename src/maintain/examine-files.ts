@@ -34,7 +34,7 @@ class Helper {
   #died: { error: unknown } | undefined;
 
   constructor(setup: HelperSetup) {
-    this.#worker = startThread('examine-helper', import.meta.url, {
+    this.#worker = startThread('maintain/examine-helper', import.meta.url, {
       ...HELPER_THREAD,
       workerData: setup,
     });

@@ -90,7 +90,7 @@ class Helper {
   #died: { error: unknown } | undefined;
 
   constructor(setup: HelperSetup, onEnd: () => void) {
-    this.#worker = startThread('segment-helper', import.meta.url, {
+    this.#worker = startThread('restore/segment-helper', import.meta.url, {
       ...HELPER_THREAD,
       workerData: setup,
     });

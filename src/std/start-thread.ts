@@ -3,15 +3,16 @@ import { extname } from 'node:path';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 
 /**
- * Starts the module `name` (without extension) that lies beside the one that asks, whose URL is
- * `beside`: tests run the sources, everybody else what was compiled from them.
+ * Starts a module by its folder and name without extension (`maintain/examine-helper`), as seen from
+ * the one that asks, whose URL is `asking`: tests run the sources, everybody else what was compiled from
+ * them. The file in which the modules are joined lies as deep as they do.
  */
 export function startThread(
   name: string,
-  beside: string,
+  asking: string,
   options: Pick<WorkerOptions, 'workerData' | 'name' | 'resourceLimits'>,
 ): Worker {
-  return new Worker(new URL(`./${name}${extname(beside)}`, beside), {
+  return new Worker(new URL(`../${name}${extname(asking)}`, asking), {
     ...options,
     // Options of the program that uses us may not be for threads: with --input-type they do not start.
     execArgv: [],

@@ -45,16 +45,16 @@ test('it starts through links, from anywhere, with a Node that is too old on PAT
 
 test('the joined file is started, but not when the modules were built after it', (t) => {
   const dir = tempDir(t);
-  const [main, joined] = [join(dir, 'dist', 'main.js'), join(dir, 'dist', 'lbs.cjs')];
+  const [main, joined] = [join(dir, 'dist', 'main.js'), join(dir, 'dist', 'joined', 'lbs.js')];
   makeFiles(dir, {
     'bin/': '',
     'dist/main.js': 'console.log("modules")',
-    'dist/lbs.cjs': 'console.log("joined")',
+    'dist/joined/lbs.js': 'console.log("joined")',
   });
   copyFileSync(PROGRAM, join(dir, 'bin', 'lbs'));
   const said = () => {
     const env = { PATH: `${dirname(process.execPath)}:/usr/bin:/bin`, HOME: dir };
-    const { stdout, stderr } = spawnSync(join(dir, 'bin', 'lbs'), { env });
+    const { stdout, stderr } = spawnSync(join(dir, 'bin', 'lbs'), { env, encoding: 'utf8' });
     return `${stdout}${stderr}`;
   };
   // As npm unpacks them: all files have one time.
