@@ -111,3 +111,15 @@ for (const [command = '', ...args] of CASES.filter(([name]) => !/history|cat/.te
     isInterrupted(t, await running.done);
   });
 }
+
+test.serial('an interrupt ends rebuild at work, and leaves no half of a database', async (t) => {
+  const localdb = tempDir(t);
+  const running = startLbs(t, ['rebuild', `--store=${store}`, `--localdb=${localdb}`]);
+  const { pid = 0 } = running.child;
+  await waitUntil(() => cpuTicks(pid) > CPU_TICKS_BEFORE, 'the command to be at work');
+  const sentMs = performance.now();
+  process.kill(pid, 'SIGINT');
+  isInterrupted(t, await running.done);
+  t.true(performance.now() - sentMs < SOON_MS);
+  t.deepEqual(readdirSync(localdb), ['lbs-localdb.lock']);
+});
