@@ -107,16 +107,16 @@ test('of changed files only those are read again that a killed run had not finis
     const name = `d/file-${String(file).padStart(3, '0')}`;
     makeFiles(at.tree, { [name]: pseudoRandom(`changed ${file}`, FILE_BYTES) });
   }
-  const before = storedBytes(at);
+  const before = storedBytes(at.store);
   for (let kill = 0; kill < 3; kill++) {
     t.is(await killOne(t, at, { seed: `change ${kill}`, aheadS: 2000 + kill }), null);
   }
-  const stored = (storedBytes(at) - before) / FILE_BYTES;
+  const stored = (storedBytes(at.store) - before) / FILE_BYTES;
   const run = await lbsOk(t, ['--json', ...backupOptions(at), ...fast, '.'], options(3000));
   const most = FILES / 2 - stored + 3 + LOST_FILES_MAX;
   t.log(`${filesRead(run)} of ${FILES / 2} read, ${stored} had been stored`);
   t.true(filesRead(run) <= most, `${filesRead(run)}, at most ${most}`);
-  t.true(storedBytes(at) < 1.1 * 1.5 * FILES * FILE_BYTES);
+  t.true(storedBytes(at.store) < 1.1 * 1.5 * FILES * FILE_BYTES);
   await lbsOk(t, ['verify', `--store=${at.store}`, '--data']);
   await lbsOk(t, ['restore', `--store=${at.store}`, 'latest', at.target]);
   sameTree(t, readTree(at.tree), readTree(at.target));
