@@ -60,7 +60,12 @@ test.serial('after runs that were killed snapshots are right, and only what was 
     // Once more, and further, as after a night in which the power failed twice.
     if (round % 2 === 1) t.true(await killAt(series, `d${at + 2}/`));
     const notCome = (changed * (30 - at - (round % 2) * 2)) / 30;
-    const next = await series.take(SMALL_SEGMENTS);
+    const notes: string[] = [];
+    const report = (event: ReportEvent) => {
+      if (event.type === 'note') notes.push(event.message);
+    };
+    const next = await series.take({ ...SMALL_SEGMENTS, report });
+    t.regex(notes.join(), /^the run before did not come to its end: [^,]*$/);
     const read = next.bytesRead / FILE_BYTES;
     t.true(read > 0 && read <= notCome + FILES_LOST_MAX, `${read} read, ${notCome} not come to`);
     // With the names of accounts that the killed run saw, or all stanzas would be written anew.
