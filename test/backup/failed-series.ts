@@ -129,3 +129,24 @@ test.serial('what a killed run stored is read again where the local database kno
   });
   t.true(files >= changed, `${files} of ${changed}`);
 }); // prettier-ignore
+
+test.serial('a file that a killed run read just after it was written is read again, and not stored again', async (t) => {
+  const series = new CheckedSeries(t);
+  makeManyFiles(series.at.tree);
+  await series.take(SMALL_SEGMENTS);
+  const changedS = String(Math.floor(Date.now() / 1000));
+  const changed = change(series, 0);
+  const report = (event: ReportEvent) => {
+    if (event.type !== 'stored') return;
+    // No longer long after everything was changed.
+    process.env['LBS_TEST_CLOCK_S'] = changedS;
+    if (String(event.path) >= 'd25/') throw new Killed();
+  };
+  await t.throwsAsync(series.backup({ ...SMALL_SEGMENTS, report }), { instanceOf: Killed });
+  const next = await series.take(SMALL_SEGMENTS);
+  const files = next.bytesRead / FILE_BYTES;
+  t.true(files >= changed - 1, `${files} of ${changed} read`);
+  const added = next.dataBytesAdded / FILE_BYTES;
+  t.true(added <= changed / 6 + FILES_LOST_MAX, `${added} of ${changed} stored`);
+  await series.checkAll();
+}); // prettier-ignore

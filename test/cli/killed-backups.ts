@@ -10,6 +10,7 @@ import { backupOptions, clockAhead, places, type Places } from '../helpers/place
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
 import { jsonMessage, lbs, lbsOk, PROJECT, type Run, startLbs } from '../helpers/run-lbs.ts';
 import { makeFiles, makeIncompressible } from '../helpers/small-tree.ts';
+import { canTrace } from '../helpers/strace.ts';
 import { snapshotNames, storedBytes } from '../helpers/store-state.ts';
 import { readTree, sameTree } from '../helpers/tree-state.ts';
 
@@ -125,4 +126,18 @@ test('of changed files only those are read again that a killed run had not finis
   await lbsOk(t, ['verify', `--store=${at.store}`, '--data']);
   await lbsOk(t, ['restore', `--store=${at.store}`, 'latest', at.target]);
   sameTree(t, readTree(at.tree), readTree(at.target));
+});
+
+test('each segment is on disk in the local database before the run goes on, for a power cut', async (t) => {
+  if (!canTrace) return t.pass('left out: no strace here');
+  const at = places(t);
+  makeIncompressible(at.tree, 20, FILE_BYTES);
+  const log = join(at.base, 'calls');
+  const through = ['strace', '-f', '-y', '-o', log, '-e', 'trace=fdatasync,fsync'];
+  const args = ['--filter=cat', '--filter-extension=', '--segment-size=64K', '.'];
+  await lbsOk(t, [...backupOptions(at), ...args], { cwd: at.tree, through });
+  const syncs = readFileSync(log, 'utf8').match(/sync\(\d+<[^>]*lbs-localdb\.sqlite-wal>/g) ?? [];
+  const segments = readdirSync(at.store).filter((name) => name.endsWith('.tar'));
+  t.true(segments.length > 5, `${segments.length}`);
+  t.true(syncs.length >= segments.length, `${syncs.length} syncs of ${segments.length} segments`);
 });
