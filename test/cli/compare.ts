@@ -15,6 +15,7 @@ import {
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
+import '../helpers/on-disk.ts';
 import { backupOptions, places, type Places } from '../helpers/places.ts';
 import { makeHardTree } from '../helpers/hard-tree.ts';
 import { jsonMessage, lbs, lbsExits, lbsOk, PROJECT } from '../helpers/run-lbs.ts';

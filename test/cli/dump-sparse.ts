@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import '../helpers/on-disk.ts';
 import { makeHardTree } from '../helpers/hard-tree.ts';
 import { backupOptions, places, type Places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';

@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import '../helpers/on-disk.ts';
 import { makeHardTree } from '../helpers/hard-tree.ts';
 import { backupOptions, clockAhead, places, type Places, restored } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';

@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import '../helpers/on-disk.ts';
 import { backupOptions, clockAhead, places, type Places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
 import { jsonMessage, lbs, lbsExits, lbsOk, type Run } from '../helpers/run-lbs.ts';

@@ -58,7 +58,9 @@ export function homeOf(t: ExecutionContext): string {
 /** The environment of a run: the same on every machine. */
 export function cleanEnvironment(t: ExecutionContext): Record<string, string> {
   const home = homeOf(t);
+  const compiled = process.env['NODE_COMPILE_CACHE'];
   return {
+    ...(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled }),
     PATH: `${dirname(process.execPath)}:${SYSTEM_PATH}`,
     HOME: home,
     TMPDIR: home,

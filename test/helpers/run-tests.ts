@@ -4,7 +4,9 @@
  * anything else that ava reports as not ok: an uncaught exception, a test file without tests.
  */
 import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
+import { testPlaces } from './test-places.ts';
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 
@@ -15,9 +17,17 @@ function count(line: string): void {
   else if (/^not ok \d+ /.test(line)) counts.failed++;
 }
 
-const ava = spawn('ava', ['--tap', ...process.argv.slice(2)], {
+// The slow tests have a configuration of their own, and files too large for a memory.
+const isSlow = process.argv.includes('--config');
+const places = isSlow ? undefined : testPlaces();
+// One more than there are processors, since tests wait for processes, which wait for disks.
+const atOnce = isSlow ? [] : [`--concurrency=${availableParallelism() + 1}`];
+const ava = spawn('ava', ['--tap', ...atOnce, ...process.argv.slice(2)], {
   stdio: ['ignore', 'pipe', 'inherit'],
+  env: { ...process.env, ...places?.env },
 });
+// Ended with it, so that nothing of the tests stays behind.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => ava.kill(signal));
 // Listened to before the output ends, or it could be missed.
 const ended = new Promise<number>((resolve) => {
   ava.on('close', (status) => resolve(status ?? 1));
@@ -27,6 +37,7 @@ for await (const line of createInterface({ input: ava.stdout })) {
   console.log(line);
 }
 const code = await ended;
+places?.remove();
 // ava can fail without a failed test: no tests found, or a wrong configuration.
 if (code !== 0 && counts.failed === 0) counts.failed = 1;
 const skipped = counts.skipped === 0 ? '' : `, ${counts.skipped} skipped`;

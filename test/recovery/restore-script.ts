@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { appendFileSync, copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'; // prettier-ignore
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import '../helpers/on-disk.ts';
 import { gpgHome } from '../helpers/gpg-home.ts';
 import { makeHardTree } from '../helpers/hard-tree.ts';
 import { backupOptions, clockAhead, places, type Places } from '../helpers/places.ts';

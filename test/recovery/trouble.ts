@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
+import '../helpers/on-disk.ts';
 import { tarMember } from '../helpers/hand-made-store.ts';
 import { makeHardTree } from '../helpers/hard-tree.ts';
 import { backupOptions, places, type Places } from '../helpers/places.ts';

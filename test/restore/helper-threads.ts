@@ -22,6 +22,7 @@ import { helperCount } from '../../src/restore/segment-helpers.ts';
 import { listSnapshots, openSnapshot } from '../../src/snapshots/open-snapshot.ts';
 import { bytePath } from '../../src/std/byte-path.ts';
 import { openStore } from '../../src/stores/open-store.ts';
+import '../helpers/on-disk.ts';
 import { makeHardTree } from '../helpers/hard-tree.ts';
 import { type Places, places, restored } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';

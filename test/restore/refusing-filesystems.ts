@@ -20,6 +20,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import * as libc from '../../src/posix/libc.ts';
+import '../helpers/on-disk.ts';
 import { backupOptions, places, type Places } from '../helpers/places.ts';
 import { jsonLines, lbs, lbsExits, lbsOk, type Run } from '../helpers/run-lbs.ts';
 import { StanzaStore } from '../helpers/stanza-store.ts';

@@ -18,6 +18,7 @@ import * as libc from '../../src/posix/libc.ts';
 import type { ReportEvent } from '../../src/report.ts';
 import { restore } from '../../src/restore/restore.ts';
 import { bytePath } from '../../src/std/byte-path.ts';
+import '../helpers/on-disk.ts';
 import { places, type Places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
 import { StanzaStore } from '../helpers/stanza-store.ts';

@@ -5,6 +5,7 @@ import test, { type ExecutionContext } from 'ava';
 import { readSmallFile } from '../../src/snapshots/open-snapshot.ts';
 import { openStore } from '../../src/stores/open-store.ts';
 import type { Store } from '../../src/stores/store.ts';
+import '../helpers/on-disk.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 
 const TIME = '20261120T091421';
