@@ -16,7 +16,7 @@ INSTALLED := node_modules/.package-lock.json
 BUILT := dist/.built
 
 .PHONY: all backup test check lint format format-check man-lint type-check test-slow \
-	test-recovery test-soak bench bench-quick install clean
+	test-recovery test-soak test-old-stores bench bench-quick install clean
 
 all: $(BUILT)
 
@@ -74,6 +74,11 @@ test-recovery: $(BUILT)
 # Five years of nights, or LBS_SOAK_NIGHTS of them.
 test-soak: $(BUILT)
 	@node test/helpers/run-tests.ts --config test/slow/ava.config.js test/slow/soak.ts
+
+# Old stores in every test of old stores; `make test` takes every second one.
+test-old-stores: $(BUILT)
+	@LBS_TEST_ALL=1 node test/helpers/run-tests.ts test/cli/copy-old-stores.ts test/cli/forget-stores.ts \
+		test/cli/gc.ts test/cli/rebuild-old-stores.ts test/recovery/fixture-stores.ts
 
 # Measures lbs beside other programs (test/bench/README.md); `quick` in less than three minutes.
 bench: $(BUILT)

@@ -2,6 +2,7 @@
 import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { copiedPlaces } from '../helpers/copied-places.ts';
 import { backupOptions, places, type Places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
 import { lbs, lbsExits, lbsOk, type Run } from '../helpers/run-lbs.ts';
@@ -28,24 +29,32 @@ const WAYS: Readonly<Record<string, (file: string) => void>> = {
 
 const FILTERS = ['cat', 'zstd -c', 'bzip2 -c'];
 
+const VICTIM = pseudoRandom('victim', MIB - 100);
+
 /** A store whose files `victim` and `bystander` lie in different segments. */
 async function storeOf(t: ExecutionContext, filter: string): Promise<Places & { victim: string }> {
-  const at = places(t);
-  const victim = pseudoRandom('victim', MIB - 100);
-  makeFiles(at.tree, { 'a/victim': victim });
-  await lbsOk(t, [...backupOptions(at), `--filter=${filter}`, '.'], { cwd: at.tree });
+  const at = await copiedPlaces(t, filter, async (made) => {
+    const backup = [...backupOptions(made), `--filter=${filter}`];
+    makeFiles(made.tree, { 'a/victim': VICTIM });
+    await lbsOk(t, [...backup, '.'], { cwd: made.tree });
+    makeFiles(made.tree, {
+      'a/bystander': pseudoRandom('bystander', MIB),
+      'b/small': 'small',
+      'b/empty': '',
+    });
+    await lbsOk(t, [...backup, '--full-metadata', '.'], { cwd: made.tree });
+  });
   const holds = (file: string) =>
-    [...segmentObjects(t, at.store, file).values()].some((content) => content.equals(victim));
-  const segment = segmentFiles(at.store).find(holds);
-  makeFiles(at.tree, {
-    'a/bystander': pseudoRandom('bystander', MIB),
-    'b/small': 'small',
-    'b/empty': '',
+    [...segmentObjects(t, at.store, file).values()].some((content) => content.equals(VICTIM));
+  return { ...at, victim: segmentFiles(at.store).find(holds) ?? 'none' };
+}
+
+/** A store of a small snapshot. */
+function smallStore(t: ExecutionContext): Promise<Places> {
+  return copiedPlaces(t, 'small', async (made) => {
+    makeFiles(made.tree, { one: '1', 'two/three': '3' });
+    await lbsOk(t, [...backupOptions(made), '.'], { cwd: made.tree });
   });
-  await lbsOk(t, [...backupOptions(at), `--filter=${filter}`, '--full-metadata', '.'], {
-    cwd: at.tree,
-  });
-  return { ...at, victim: segment ?? 'none' };
 }
 
 async function verifyNames(
@@ -99,9 +108,7 @@ test('after damage the next backup and its restore are whole again', async (t) =
 
 for (const [way, harm] of Object.entries(WAYS)) {
   test(`a metadata segment that has ${way} is named, and other snapshots are unharmed`, async (t) => {
-    const at = places(t);
-    makeFiles(at.tree, { one: '1', 'two/three': '3' });
-    await lbsOk(t, [...backupOptions(at), '.'], { cwd: at.tree });
+    const at = await smallStore(t);
     const old = new Set(segmentFiles(at.store));
     makeFiles(at.tree, { four: '4' });
     await lbsOk(t, [...backupOptions(at), '--full-metadata', '.'], { cwd: at.tree });
@@ -124,9 +131,7 @@ for (const [way, harm] of Object.entries(WAYS)) {
 
   for (const ending of ['.sha1sums', '.sha256sums']) {
     test(`a ${ending} file that has ${way} is named, and everything can be restored`, async (t) => {
-      const at = places(t);
-      makeFiles(at.tree, { one: '1', 'two/three': '3' });
-      await lbsOk(t, [...backupOptions(at), '.'], { cwd: at.tree });
+      const at = await smallStore(t);
       const sums = filesEndingIn(at.store, ending)[0] ?? '';
       harm(join(at.store, sums));
       for (const depth of ['--checksums', '--data']) await verifyNames(t, at, sums, depth);
@@ -178,9 +183,7 @@ test('verify of a whole store says that all is well', async (t) => {
 });
 
 test('ls of a snapshot whose metadata is damaged says so and exits with 4', async (t) => {
-  const at = places(t);
-  makeFiles(at.tree, { one: '1', 'two/three': '3' });
-  await lbsOk(t, [...backupOptions(at), '.'], { cwd: at.tree });
+  const at = await smallStore(t);
   const isMetadata = (file: string) =>
     [...segmentObjects(t, at.store, file).values()].some((content) => content[0] === 0x40);
   const segment = segmentFiles(at.store).find(isMetadata) ?? '';

@@ -22,7 +22,7 @@ import {
   unneededSegments,
   withForgotten,
 } from '../helpers/collected-store.ts';
-import { FIXTURES, fixtureKeys, schemeOf } from '../helpers/fixture-stores.ts';
+import { FIXTURES, fixtureKeys, schemeOf, someFixtures } from '../helpers/fixture-stores.ts';
 import { backupOptions, giveToOrdinaryUser, places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
 import {
@@ -321,10 +321,7 @@ for (const [when, call, nth] of DEATHS) {
   });
 }
 
-/** Every second one, to save time; LBS_TEST_ALL=1 takes all. */
-const OLD_STORES = FIXTURES.filter((_, at) => at % 2 === 0 || process.env['LBS_TEST_ALL'] === '1');
-
-for (const { name, store, snapshots } of OLD_STORES) {
+for (const { name, store, snapshots } of someFixtures(0)) {
   test(`${name}: after forgetting, the last snapshots are as good as before`, async (t) => {
     const at = places(t);
     cpSync(store, at.store, { recursive: true });

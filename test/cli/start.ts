@@ -11,10 +11,11 @@ import { tempDir } from '../helpers/temp-dir.ts';
 const PROGRAM = join(PROJECT, 'bin', 'lbs');
 const INSTALLED_NODE = join(PROJECT, 'node_modules', 'node', 'bin', 'node');
 
-test('help is shown for the program and for each command', async (t) => {
+test('help is shown for the program and for its commands', async (t) => {
   const run = await lbsOk(t, ['--help']);
-  for (const command of COMMANDS.map(({ name }) => name)) {
-    t.true(run.stdout.includes(command), command);
+  for (const { name } of COMMANDS) t.true(run.stdout.includes(name), name);
+  // What each says is in help.ts; here that it is said, by the commands with most and least to say.
+  for (const command of ['backup', 'hold']) {
     const help = await lbsOk(t, [command, '--help']);
     t.regex(help.stdout, /--config/);
     t.is(help.stderr, '');
