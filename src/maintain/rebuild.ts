@@ -17,6 +17,7 @@ import { LbsError, isOutOfSpace, messageOf } from '../errors.ts';
 import { lockLocaldb } from '../localdb/lock.ts';
 import { LOCALDB_FILE, openDatabase } from '../localdb/open-localdb.ts';
 import { RebuildTables } from '../localdb/rebuild-tables.ts';
+import { discardLeftover } from '../localdb/stat-cache-leftover.ts';
 import { statCacheFile } from '../localdb/stat-cache-place.ts';
 import { MetadataObjects } from '../metadata/metadata-objects.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
@@ -100,7 +101,10 @@ function putInPlace(aside: string, localdb: string): void {
     for (const name of readdirSync(aside)) {
       // A cache that was not lost knows more.
       const isCache = name !== LOCALDB_FILE && !existsSync(join(localdb, name));
-      if (isCache) renameSync(join(aside, name), join(localdb, name));
+      if (!isCache) continue;
+      // Of a run that was killed: it may speak of segments that nobody knows any more.
+      discardLeftover(join(localdb, name));
+      renameSync(join(aside, name), join(localdb, name));
     }
     renameSync(join(aside, LOCALDB_FILE), join(localdb, LOCALDB_FILE));
   } catch (error) {

@@ -25,7 +25,6 @@ import {
   formatRecord,
   xattrsCrc,
 } from '../localdb/stat-cache-record.ts';
-import { discardLeftover } from '../localdb/stat-cache-leftover.ts';
 import { type CachedAccount, StatCacheWriter } from '../localdb/stat-cache-writer.ts';
 import { REBUILT, untrusted } from '../localdb/status-line.ts';
 import { LbsError } from '../errors.ts';
@@ -102,8 +101,6 @@ function writeRecords(
   rows: Iterable<string>,
   accounts: readonly CachedAccount[],
 ): void {
-  // Of a run that was killed: with segments that the new database does not know.
-  discardLeftover(file);
   const cache = new StatCacheWriter(file);
   const records = new GrowingBytes(2 * GROUP_BYTES);
   let groups = 0;

@@ -337,9 +337,13 @@ test('snapshots without a good signature are left out, and what only they have i
   t.is((await backupLater(t, at, 2000)).content, forged.length);
   const [, unsigned = ''] = snapshotNames(at.store);
   loseAll(at);
+  // Of a run that was killed, with segments that nobody knows any more.
+  const left = ['new', 'left'].map((ending) => join(at.localdb, `lbs-statcache.${ending}`));
+  for (const file of left) writeFileSync(file, 'left');
   const verifyKey = `--verify-key=${key.publicKey}`;
   const run = await lbsExits(t, 3, [...rebuildArgs(at), '-q', verifyKey]);
   t.regex(run.stderr, new RegExp(`${unsigned}: is not believed, and left out: .*not signed`));
+  t.deepEqual(left.filter(existsSync), []);
   t.is((await backupLater(t, at, 3000)).content, forged.length);
   await lbsOk(t, signed, { cwd: at.tree, env: clockAhead(4000) });
   loseAll(at);
