@@ -26,6 +26,7 @@ import {
 import type { CachedAccount, RootPlace, StatCacheWriter } from '../localdb/stat-cache-writer.ts';
 import { GrowingBytes } from '../std/growing-bytes.ts';
 import { MetadataObject } from './metadata-object.ts';
+import { type RootItem, renderRoot } from './root-object.ts';
 
 /** Flush rule of the family: an object is written once its text exceeds this. */
 const OBJECT_BYTES = 65536;
@@ -45,13 +46,6 @@ type Reused = {
   readonly record: CacheRecord;
   /** What the cache is to have of it; undefined: what the record has. */
   readonly facts: CacheFacts | undefined;
-};
-
-/** One line of the root: a metadata object, and where an older root has its line. */
-type RootItem = {
-  readonly object: string;
-  readonly isFlat: boolean;
-  readonly old: CacheGroup['root'] | undefined;
 };
 
 export class MetadataLogWriter {
@@ -223,56 +217,4 @@ function recordsOf(repeated: readonly Reused[], object: string): Buffer {
     else records.addText(formatRecord(facts, record.stanza, object));
   }
   return records.bytes;
-}
-
-type NewPlace = Omit<RootPlace, 'object'>;
-
-/** Text of the root object, and where each item's line is: in an old root, or in this one. */
-function renderRoot(
-  items: readonly RootItem[],
-  use: (object: string) => void,
-): {
-  text: string;
-  places: (RootPlace | NewPlace)[];
-} {
-  const places: (RootPlace | NewPlace)[] = [];
-  let text = '';
-  for (let at = 0; at < items.length;) {
-    const stretch = stretchFrom(items, at);
-    const first = items[at]?.old;
-    // A stretch of one line would only trade a line for a line as long.
-    if (first !== undefined && stretch > 1) {
-      const last = items[at + stretch - 1]?.old ?? first;
-      use(first.object);
-      text += `@${first.object}[${first.start}+${last.start + last.length - first.start}]\n`;
-      for (const { old } of items.slice(at, at + stretch)) if (old !== undefined) places.push(old);
-      at += stretch;
-      continue;
-    }
-    const line = `@${items[at]?.object ?? ''}\n`;
-    places.push({ start: text.length, length: line.length });
-    text += line;
-    at++;
-  }
-  return { text, places };
-}
-
-/** How many items from `at` on are flat and follow each other in one old root. */
-function stretchFrom(items: readonly RootItem[], at: number): number {
-  let count = 0;
-  let before: CacheGroup['root'] | undefined;
-  for (let next = at; next < items.length; next++) {
-    const item = items[next];
-    if (item?.old === undefined || !item.isFlat) break;
-    const { object, start } = item.old;
-    if (
-      before !== undefined &&
-      (object !== before.object || start !== before.start + before.length)
-    ) {
-      break;
-    }
-    before = item.old;
-    count++;
-  }
-  return count;
 }

@@ -1,10 +1,18 @@
-/** Which signature a backup puts on its descriptor: a filter's, a key's, or none. */
-import { signWithFilter, signWithKey } from '../snapshots/signature.ts';
-import type { BackupOptions } from './backup-options.ts';
+/** Which signature a new descriptor gets: a filter's, a key's, or none. */
+import { signWithFilter, signWithKey } from './signature.ts';
+
+export type SigningOptions = {
+  /** File with an OpenPGP secret key. */
+  readonly signKey?: string | undefined;
+  /** Shell command. */
+  readonly signatureFilter?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly dryRun?: boolean | undefined;
+};
 
 /** Turns the descriptor's text into the file that is stored. */
 export function signerFor(
-  options: Pick<BackupOptions, 'signKey' | 'signatureFilter' | 'signal'>,
+  options: Omit<SigningOptions, 'dryRun'>,
 ): (text: Buffer) => Promise<Buffer> {
   const { signKey, signatureFilter, signal } = options;
   if (signKey !== undefined) return (text) => signWithKey(text, signKey);
@@ -18,7 +26,7 @@ export function signerFor(
  * @throws {LbsError} signature-key
  */
 export async function checkSigning(
-  options: Pick<BackupOptions, 'signKey' | 'dryRun'>,
+  options: Pick<SigningOptions, 'signKey' | 'dryRun'>,
 ): Promise<void> {
   const { signKey, dryRun } = options;
   if (signKey === undefined || dryRun === true) return;

@@ -1,6 +1,6 @@
 /** Segments of a dry run: every object gets a place, and nothing is stored. */
 import { formatObjectName } from '../format/reference.ts';
-import type { AddedObject, SegmentWriter } from '../segments/segment-writer.ts';
+import type { AddedObject, SegmentWriter } from './segment-writer.ts';
 
 /** What a run needs of a segment writer. */
 export type SegmentSink = Pick<SegmentWriter, 'add' | 'room' | 'close' | 'abandon'>;
