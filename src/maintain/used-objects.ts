@@ -83,15 +83,29 @@ function* unpacked(bytes: Buffer): Generator<number> {
   }
 }
 
-type OpenInclude = {
+/** What a stretch of metadata adds up to, whatever it uses. */
+type Sums = {
+  fileBytes: number;
+  /** Of numbers that tell stanzas apart. */
+  marks: number;
+};
+
+type OpenInclude = Sums & {
   readonly reference: string;
   readonly used: ObjectBits;
-  fileBytes: number;
   isSpoilt: boolean;
 };
 
+function addSums(to: Sums, { fileBytes, marks }: Readonly<Sums>): void {
+  to.fileBytes += fileBytes;
+  to.marks = (to.marks + marks) % MARKS;
+}
+
+/** Marks are below this, and their sums are taken modulo it. */
+export const MARKS = 2 ** 48;
+
 export class UsesOfIncludes implements IncludeMemory {
-  readonly #known = new Map<string, { readonly ids: Buffer; readonly fileBytes: number }>();
+  readonly #known = new Map<string, { readonly ids: Buffer } & Readonly<Sums>>();
   readonly #open: OpenInclude[] = [];
   /** What was played back in the present snapshot; a reader asks for a stretch more than once. */
   readonly #played = new Set<string>();
@@ -100,11 +114,14 @@ export class UsesOfIncludes implements IncludeMemory {
   used = new ObjectBits();
   /** Sizes of the files of the present snapshot, those of known stretches included. */
   fileBytes = 0;
+  /** Marks of the stanzas of the present snapshot. */
+  marks = 0;
 
   /** Begins a snapshot. */
   begin(): void {
     this.used = new ObjectBits();
     this.fileBytes = 0;
+    this.marks = 0;
     this.#open.length = 0;
     this.#played.clear();
   }
@@ -114,6 +131,11 @@ export class UsesOfIncludes implements IncludeMemory {
     for (const open of this.#open) open.fileBytes += sizeBytes;
   }
 
+  addMark(marks: number): void {
+    addSums(this, { fileBytes: 0, marks });
+    for (const open of this.#open) addSums(open, { fileBytes: 0, marks });
+  }
+
   use(id: number): void {
     this.used.add(id);
     for (const { used } of this.#open) used.add(id);
@@ -121,10 +143,17 @@ export class UsesOfIncludes implements IncludeMemory {
 
   isKnown(reference: string): boolean {
     const known = this.#known.get(reference);
-    if (known === undefined || this.#played.has(reference)) return known !== undefined;
+    if (known === undefined) return false;
+    const isFirst = !this.#played.has(reference);
     this.#played.add(reference);
-    for (const id of unpacked(known.ids)) this.use(id);
-    this.addFile(known.fileBytes);
+    // A reader asks before it comes to it, too; what surrounds it is remembered as having it then.
+    if (!isFirst && this.#open.length === 0) return true;
+    for (const id of unpacked(known.ids)) {
+      if (isFirst) this.used.add(id);
+      for (const { used } of this.#open) used.add(id);
+    }
+    if (isFirst) addSums(this, known);
+    for (const open of this.#open) addSums(open, known);
     return true;
   }
 
@@ -134,7 +163,7 @@ export class UsesOfIncludes implements IncludeMemory {
   }
 
   enter(reference: string): void {
-    this.#open.push({ reference, used: new ObjectBits(), fileBytes: 0, isSpoilt: false });
+    this.#open.push({ reference, used: new ObjectBits(), fileBytes: 0, marks: 0, isSpoilt: false });
   }
 
   leave(reference: string): void {
@@ -143,6 +172,7 @@ export class UsesOfIncludes implements IncludeMemory {
     const ids = packed(open.used.ids());
     if (this.#bytes + ids.length > REMEMBERED_BYTES_MAX) return;
     this.#bytes += ids.length;
-    this.#known.set(reference, { ids, fileBytes: open.fileBytes });
+    const { fileBytes, marks } = open;
+    this.#known.set(reference, { ids, fileBytes, marks });
   }
 }
