@@ -30,7 +30,7 @@ import { MetadataLogWriter } from '../metadata/metadata-log-writer.ts';
 import { type Report, silentReport } from '../report.ts';
 import { DryRunSegments, type SegmentSink } from '../segments/dry-run-segments.ts';
 import { type Filter, chooseFilter } from '../segments/filter.ts';
-import { SegmentWriter } from '../segments/segment-writer.ts';
+import { SegmentWriter, segmentSizeOf } from '../segments/segment-writer.ts';
 import { condemnedSegments } from '../snapshots/collection-lists.ts';
 import { publishSnapshot } from '../snapshots/publish-snapshot.ts';
 import { checkSigning, signerFor } from '../snapshots/sign-descriptor.ts';
@@ -55,14 +55,6 @@ import { BlockStore } from './store-block.ts';
 import { EntryStore } from './store-entry.ts';
 import { tagSnapshot } from './tag-snapshot.ts';
 import { RecordedAccounts } from './unchanged.ts';
-
-/**
- * Target size of a segment after the filter; chosen by measurement, see ARCHITECTURE.md. Larger
- * ones make shorter lists in every snapshot, smaller ones less to fetch for one file.
- */
-export const SEGMENT_SIZE_BYTES = 8 * 1024 * 1024;
-const SEGMENT_SIZE_BYTES_MIN = 64 * 1024;
-const SEGMENT_SIZE_BYTES_MAX = 1024 * 1024 * 1024;
 
 /** Everything that is decided before anything is written. */
 type Plan = {
@@ -111,15 +103,7 @@ function makePlan(options: BackupOptions): Plan {
     });
   }
   const filter = chooseFilter(options.filter, options.filterExtension);
-  const segmentSizeBytes = options.segmentSizeBytes ?? SEGMENT_SIZE_BYTES;
-  if (segmentSizeBytes < SEGMENT_SIZE_BYTES_MIN || segmentSizeBytes > SEGMENT_SIZE_BYTES_MAX) {
-    throw new LbsError('usage', `a segment size of ${segmentSizeBytes} bytes is not possible`, {
-      hint: 'choose something from 64K to 1G',
-    });
-  }
-  if (options.signKey !== undefined && options.signatureFilter !== undefined) {
-    throw new LbsError('usage', 'a signature filter and a signing key exclude each other');
-  }
+  const segmentSizeBytes = segmentSizeOf(options.segmentSizeBytes);
   const store = openStore(options.store);
   const named = resolveNamedPaths(options.paths);
   const selector = new Selector({

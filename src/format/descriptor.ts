@@ -4,14 +4,14 @@
  * Keys of the family, in order: Format Producer Date Scheme Root Checksums ... Segments. We add,
  * before Segments: `Checksums_sha256` (of the .sha256sums file, so that a signature covers every
  * byte of the snapshot with SHA-256), `Host`, `Top`, `Paths`, `Entries`, `Files`, `Bytes`, `Stored`, `Warnings`
- * and, where it was asked for, `Intent`.
+ * and, where it was asked for, `Intent`; in one that compacting wrote, `Compacted_from`.
  * Format: lbs-format(5), "DESCRIPTOR".
  */
 import { LbsError } from '../errors.ts';
 import { parseReference, type ObjectReference, type SliceDialect } from './reference.ts';
 import { formatDate, parseDate } from './timestamp.ts';
 import { isSegmentName } from './snapshot-name.ts';
-import { StanzaParser } from './stanza.ts';
+import { StanzaParser, formatField } from './stanza.ts';
 import { uriEscape, uriUnescape } from './uri-escape.ts';
 
 export type SnapshotCounts = {
@@ -52,6 +52,8 @@ export type Descriptor = {
   readonly counts: SnapshotCounts | undefined;
   /** How important its maker thought it, 1 being usual; old programs let it steer what is kept. */
   readonly intent: number | undefined;
+  /** Name of the snapshot that compacting put this one in place of. */
+  readonly compactedFrom: string | undefined;
   /** Names of the segments this snapshot needs. */
   readonly segments: readonly string[];
   /** Every key as read, those that we do not know included. */
@@ -75,6 +77,7 @@ export type NewDescriptor = {
 };
 
 const SLASH = 0x2f;
+const COMPACTED_FROM = 'Compacted_from';
 
 /** Newest format that we read; a later one may mean something else by the same words. */
 const NEWEST_KNOWN = [0, 11];
@@ -103,6 +106,39 @@ export function formatDescriptor(descriptor: NewDescriptor): string {
     ...descriptor.segments.toSorted().map((segment) => `    ${segment}`),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** What is another one when the contents of a snapshot were stored elsewhere. */
+export type MovedDescriptor = {
+  readonly root: string;
+  readonly checksums: string;
+  readonly checksumsSha256: string;
+  readonly segments: readonly string[];
+  /** Name of the snapshot that this one takes the place of. */
+  readonly compactedFrom: string;
+};
+
+/**
+ * Text of the descriptor of a snapshot that takes the place of the one with `fields`: what that one
+ * says of its source stays, also what we do not know. Latin-1, as `fields` are.
+ */
+export function formatMovedDescriptor(
+  fields: ReadonlyMap<string, string>,
+  moved: MovedDescriptor,
+): string {
+  const changed = new Map([
+    ['Root', moved.root],
+    ['Checksums', moved.checksums],
+    ['Checksums_sha256', moved.checksumsSha256],
+  ]);
+  const lines: string[] = [];
+  for (const [key, value] of fields) {
+    if (key === 'Segments' || key === COMPACTED_FROM) continue;
+    lines.push(formatField(key, changed.get(key) ?? value));
+  }
+  lines.push(formatField(COMPACTED_FROM, moved.compactedFrom), 'Segments:\n');
+  for (const segment of moved.segments.toSorted()) lines.push(`    ${segment}\n`);
+  return lines.join('');
 }
 
 function isNewer(version: readonly number[], known: readonly number[]): boolean {
@@ -216,6 +252,7 @@ export function parseDescriptor(text: string): Descriptor {
     paths: pathsOf(fields.get('Paths')),
     counts: countsOf(fields),
     intent: intentOf(fields),
+    compactedFrom: fields.get(COMPACTED_FROM),
     segments: [...needed].sort(),
     fields,
   };

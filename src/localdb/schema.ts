@@ -62,4 +62,14 @@ export const MIGRATIONS: readonly string[] = [
     primary key(snapshot, segment)
   ) without rowid;
   `,
+  `
+  -- Snapshots that compacting put in place of others, by the SHA-256 of their descriptors as stored.
+  create table compacted(
+    descriptor blob primary key,
+    name text not null,
+    old_name text not null,
+    old_descriptor blob not null,   -- SHA-256 of that one's
+    arrived integer not null        -- when the store got the first descriptor of this snapshot
+  ) without rowid;
+  `,
 ];

@@ -12,6 +12,7 @@ export const METADATA = 'metadata';
 
 export type CleaningRow = {
   readonly id: number;
+  readonly name: string;
   readonly file: string;
   readonly group: string;
   /** Seconds since 1970. */
@@ -51,6 +52,7 @@ export class SegmentCleaning {
   /** By row of the segment. */
   readonly #uses = new Map<number, SegmentUses>();
   readonly #objectsOf;
+  #copied: Database.Statement<[number, number], number> | undefined;
 
   /** `snapshots` are the names of all that the store has, `files` those of its files. */
   constructor(open: OpenDatabase, snapshots: Iterable<string>, files: ReadonlySet<string>) {
@@ -101,16 +103,57 @@ export class SegmentCleaning {
     );
   }
 
-  /** Segments that were not given up before, the oldest first. @throws {LbsError} io */
-  *segments(): Generator<CleaningRow> {
+  /** Segments that were not given up before, or all, the oldest first. @throws {LbsError} io */
+  *segments(which: 'kept' | 'all' = 'kept'): Generator<CleaningRow> {
     const rows = this.#all<SegmentFields>(
-      `select id, file, grp as "group", created, raw_bytes as rawBytes, stored_bytes as storedBytes
-       from segments where expired is null order by created, id`,
+      `select id, name, file, grp as "group", created, raw_bytes as rawBytes,
+         stored_bytes as storedBytes
+       from segments ${which === 'all' ? '' : 'where expired is null'} order by created, id`,
     );
     for (const row of rows) {
       const { objects, byLast, pinnedSinceS } = this.#useOf(row.id);
       const usedBytes = this.#bytesOf(row.id, objects);
       yield { ...row, usedBytes, usedByLastBytes: this.#bytesOf(row.id, byLast), pinnedSinceS };
+    }
+  }
+
+  /**
+   * Shares of a segment, 0 to 1: what snapshots use of it, and what of that is stored nowhere else.
+   * After a rebuild only objects that are used are known; others show by the numbers that they left.
+   */
+  sharesOf({ id, rawBytes }: Pick<CleaningRow, 'id' | 'rawBytes'>): { used: number; sole: number } {
+    const { objects } = this.#useOf(id);
+    const first = id * OBJECTS_PER_SEGMENT_MAX;
+    this.#copied ??= this.#db
+      .prepare<[number, number], number>('select id from temp.copied where id between ? and ?')
+      .pluck();
+    const copied = new Set(this.#copied.all(first, first + OBJECTS_PER_SEGMENT_MAX - 1));
+    let [known, last, bytes, used, sole] = [0, 0, 0, 0, 0];
+    for (const { id: object, size } of this.#objects(id)) {
+      known++;
+      last = Math.max(last, object - first);
+      bytes += size;
+      if (!hasBit(objects, object)) continue;
+      used += size;
+      if (!copied.has(object)) sole += size;
+    }
+    const whole = Math.max(1, rawBytes, (bytes * (last + 1)) / Math.max(1, known));
+    return { used: used / whole, sole: sole / whole };
+  }
+
+  /** Finds out which objects are stored a second time; once, before `sharesOf`. @throws {LbsError} io */
+  findCopies(): void {
+    try {
+      this.#db.exec(
+        `create temp table copied(id integer primary key);
+         insert into temp.copied
+           select b.id from (select key from blocks group by key having count(*) > 1) d
+           join blocks b on b.key = d.key
+           where exists (select 1 from blocks c where c.key = b.key and c.sha256 = b.sha256
+             and c.size = b.size and c.id > b.id and c.expired is null)`,
+      );
+    } catch (error) {
+      throw databaseError(this.#open.file, 'read', error);
     }
   }
 
@@ -170,10 +213,7 @@ export class SegmentCleaning {
 
   *#objectsIn(segmentId: number, bits: Buffer): Generator<SizeRow> {
     if (bits.length === 0) return;
-    for (const row of this.#objects(segmentId)) {
-      const object = row.id % OBJECTS_PER_SEGMENT_MAX;
-      if (((bits[object >> 3] ?? 0) & (1 << (object & 7))) !== 0) yield row;
-    }
+    for (const row of this.#objects(segmentId)) if (hasBit(bits, row.id)) yield row;
   }
 
   #objects(segmentId: number): SizeRow[] {
@@ -188,6 +228,11 @@ export class SegmentCleaning {
       throw databaseError(this.#open.file, 'read', error);
     }
   }
+}
+
+function hasBit(bits: Buffer, id: number): boolean {
+  const object = id % OBJECTS_PER_SEGMENT_MAX;
+  return ((bits[object >> 3] ?? 0) & (1 << (object & 7))) !== 0;
 }
 
 /** Bits of either. */

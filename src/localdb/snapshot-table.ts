@@ -50,10 +50,12 @@ export class SnapshotTable {
       'delete from segments_used where snapshot in (select id from snapshots where name = ?)',
     );
     const removeRow = db.prepare('delete from snapshots where name = ?');
+    const removeCompacted = db.prepare('delete from compacted where name = ?');
     const work = db.transaction(() => {
       for (const name of names) {
         removeUse.run(name);
         removeRow.run(name);
+        removeCompacted.run(name);
       }
     });
     try {
@@ -69,6 +71,36 @@ export class SnapshotTable {
     const known = this.#open.db.prepare<[], { name: string }>('select name from snapshots').all();
     const gone = known.map(({ name }) => name).filter((name) => !kept.has(name));
     if (gone.length > 0) this.remove(gone);
+  }
+
+  /** True when it was made with this database, or found by a rebuild. */
+  has(name: string): boolean {
+    const row = this.#open.db.prepare<[string], { id: number }>(
+      'select id from snapshots where name = ?',
+    );
+    return row.get(name) !== undefined;
+  }
+
+  /**
+   * The snapshot `old` is called `name` from now on and uses other objects; its place among the
+   * snapshots stays. @throws {LbsError} io, no-space
+   */
+  replace(old: string, name: string, used: NewSnapshot['used']): void {
+    const { db, file } = this.#open;
+    const idOf = db.prepare<[string], { id: number }>('select id from snapshots where name = ?');
+    const addUsed = db.prepare('insert into segments_used values (?, ?, ?)');
+    const work = db.transaction(() => {
+      const id = (idOf.get(old) ?? idOf.get(name))?.id;
+      if (id === undefined) return;
+      db.prepare('update snapshots set name = ? where id = ?').run(name, id);
+      db.prepare('delete from segments_used where snapshot = ?').run(id);
+      for (const [segment, objects] of used) addUsed.run(id, segment, objects);
+    });
+    try {
+      work.immediate();
+    } catch (error) {
+      throw databaseError(file, 'write', error);
+    }
   }
 
   /** One transaction: the snapshot and everything about it. */

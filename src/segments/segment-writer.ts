@@ -23,6 +23,13 @@ import { PiecePool } from './piece-pool.ts';
 import { proveReadable } from './prove-readable.ts';
 import type { AskThread } from './thread-file.ts';
 
+/**
+ * Target size of a segment after the filter; chosen by measurement, see ARCHITECTURE.md. Larger
+ * ones make shorter lists in every snapshot, smaller ones less to fetch for one file.
+ */
+const SEGMENT_SIZE_BYTES = 8 * 1024 * 1024;
+const SEGMENT_SIZE_BYTES_MIN = 64 * 1024;
+const SEGMENT_SIZE_BYTES_MAX = 1024 * 1024 * 1024;
 /** The originals closed a segment at the latest when 128 times its target had gone in. */
 const RAW_PER_TARGET_MAX = 128;
 /** A command's input is held in memory until it runs: the limit for each open segment. */
@@ -81,6 +88,14 @@ type OpenSegment = {
 };
 
 const ZEROS = Buffer.alloc(2 * TAR_RECORD_BYTES);
+
+/** The target size that was asked for, or else the usual one. @throws {LbsError} usage */
+export function segmentSizeOf(asked = SEGMENT_SIZE_BYTES): number {
+  if (asked >= SEGMENT_SIZE_BYTES_MIN && asked <= SEGMENT_SIZE_BYTES_MAX) return asked;
+  throw new LbsError('usage', `a segment size of ${asked} bytes is not possible`, {
+    hint: 'choose something from 64K to 1G',
+  });
+}
 
 export class SegmentWriter {
   readonly #options: SegmentWriterOptions;

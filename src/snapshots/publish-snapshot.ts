@@ -35,7 +35,8 @@ export type NewSnapshotFiles = {
   readonly sign: (text: Buffer) => Promise<Buffer>;
 };
 
-const SUMS_KINDS = ['sha1sums', 'sha256sums'];
+/** Endings of the checksums files. */
+export const SUMS_KINDS = ['sha1sums', 'sha256sums'];
 /** How often a name that somebody took meanwhile is replaced by the next one. */
 const NAME_ATTEMPTS = 60;
 const SECONDS_PER_DAY = 86400;
@@ -93,11 +94,11 @@ async function settleVisible(store: Store, name: string): Promise<void> {
   }
 }
 
-/** @throws {LbsError} segment-collected */
-function refuseCollected(store: Store, needed: readonly string[]): void {
+/** To be asked before anything is published. @throws {LbsError} segment-collected */
+export function refuseCollected(store: Store, needed: readonly string[]): void {
   const lost = lostToCollection(store, needed);
   if (lost === undefined) return;
-  throw new LbsError('segment-collected', `${lost} was taken out of the store during the backup`, {
+  throw new LbsError('segment-collected', `${lost} was taken out of the store meanwhile`, {
     hint: 'there is no new snapshot; run the same command again, which stores anew what that segment held. "lbs gc" must have a grace period that is longer than a backup takes',
   });
 }
@@ -120,6 +121,46 @@ async function withdrawIfCollected(
   }
 }
 
+/** Checksums files of segments, and their names in the store. */
+export type SegmentLists = {
+  readonly sha1sums: Buffer;
+  readonly sha256sums: Buffer;
+  readonly needed: readonly string[];
+};
+
+/** Goes through `segments` once, and never holds them: a large store has 100,000 of them. */
+export function listSegments(segments: Iterable<SegmentSums>): SegmentLists {
+  let sha1text = '';
+  let sha256text = '';
+  const needed: string[] = [];
+  for (const { file, sha1, sha256 } of segments) {
+    needed.push(file);
+    sha1text += formatSumsLine(file, sha1.toString('hex'));
+    sha256text += formatSumsLine(file, sha256.toString('hex'));
+  }
+  return { sha1sums: Buffer.from(sha1text), sha256sums: Buffer.from(sha256text), needed };
+}
+
+/**
+ * Makes `descriptor`, as it is to be stored, a snapshot of that name.
+ * @throws {LbsError} store-exists when the name is taken; no-space, io, segment-collected: then there
+ * is no snapshot
+ */
+export async function putSnapshot(
+  store: Store,
+  name: string,
+  { sha1sums, sha256sums, needed }: SegmentLists,
+  descriptor: Buffer,
+): Promise<void> {
+  await putFile(store, `snapshot-${name}.sha1sums`, sha1sums);
+  await putFile(store, `snapshot-${name}.sha256sums`, sha256sums);
+  await store.settle();
+  await putFile(store, `snapshot-${name}.lbs`, descriptor);
+  await settleVisible(store, name);
+  // Once more, now that a collection would see what this snapshot needs.
+  await withdrawIfCollected(store, name, needed);
+}
+
 /**
  * Publishes the snapshot and returns its name and the bytes it added.
  * @throws {LbsError} filter-failed, signature-*, no-space, io, segment-collected: then there is no
@@ -131,16 +172,8 @@ export async function publishSnapshot(
   note: (message: string) => void,
 ): Promise<{ name: string; storedBytes: number }> {
   const { scheme, date, segments, descriptor, sign } = files;
-  // Gone through once, and never held as a list: a large store has 100,000 of them.
-  let sha1text = '';
-  let sha256text = '';
-  const needed: string[] = [];
-  for (const { file, sha1, sha256 } of segments) {
-    needed.push(file);
-    sha1text += formatSumsLine(file, sha1.toString('hex'));
-    sha256text += formatSumsLine(file, sha256.toString('hex'));
-  }
-  const [sha1sums, sha256sums] = [Buffer.from(sha1text), Buffer.from(sha256text)];
+  const lists = listSegments(segments);
+  const { sha1sums, sha256sums } = lists;
   const text = formatDescriptor({
     ...descriptor,
     scheme,
@@ -149,20 +182,14 @@ export async function publishSnapshot(
     checksumsSha256: checksumOf('sha256', sha256sums),
   });
   const signed = await sign(Buffer.from(text));
-  refuseCollected(store, needed);
+  refuseCollected(store, lists.needed);
   await writeRecoveryFiles(store);
   const first = nextTime(store, scheme, date, note);
   for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
     const name = formatSnapshotName(scheme, formatTimestamp(first + attempt));
     if (store.find(`snapshot-${name}.lbs`) !== undefined) continue;
     try {
-      await putFile(store, `snapshot-${name}.sha1sums`, sha1sums);
-      await putFile(store, `snapshot-${name}.sha256sums`, sha256sums);
-      await store.settle();
-      await putFile(store, `snapshot-${name}.lbs`, signed);
-      await settleVisible(store, name);
-      // Once more, now that a collection would see what this snapshot needs.
-      await withdrawIfCollected(store, name, needed);
+      await putSnapshot(store, name, lists, signed);
       return { name, storedBytes: sha1sums.length + sha256sums.length + signed.length };
     } catch (error) {
       // Somebody else made a snapshot in the same second: take the next one.

@@ -1,4 +1,5 @@
 /** Which signature a new descriptor gets: a filter's, a key's, or none. */
+import { LbsError } from '../errors.ts';
 import { signWithFilter, signWithKey } from './signature.ts';
 
 export type SigningOptions = {
@@ -23,12 +24,13 @@ export function signerFor(
 /**
  * Proves that the key can sign before hours are spent on what it is to sign. A filter is only
  * run once, on the descriptor: it may ask a person or count its uses.
- * @throws {LbsError} signature-key
+ * @throws {LbsError} usage, signature-key
  */
-export async function checkSigning(
-  options: Pick<SigningOptions, 'signKey' | 'dryRun'>,
-): Promise<void> {
-  const { signKey, dryRun } = options;
+export async function checkSigning(options: SigningOptions): Promise<void> {
+  const { signKey, signatureFilter, dryRun } = options;
+  if (signKey !== undefined && signatureFilter !== undefined) {
+    throw new LbsError('usage', 'a signature filter and a signing key exclude each other');
+  }
   if (signKey === undefined || dryRun === true) return;
   await signWithKey(Buffer.from('Format: test of the signing key\n'), signKey);
 }
