@@ -20,6 +20,7 @@ import type { HealOptions, HealSummary } from './maintain/heal-options.ts';
 import type { SyncOptions, SyncSummary } from './maintain/sync-options.ts';
 import type { RebuildOptions, RebuildSummary } from './maintain/rebuild-options.ts';
 import type { CleanOptions, CleanSummary } from './maintain/clean.ts';
+import type { CompactOptions, CompactSummary } from './maintain/compact-options.ts';
 import type { CollectOptions, CollectSummary } from './maintain/collect.ts';
 import type { SnapshotInfo, VerifyOptions, VerifySummary } from './maintain/verify-options.ts';
 import type { ReadOptions, RestoreOptions, RestoreSummary } from './restore/restore-options.ts';
@@ -49,6 +50,12 @@ export type { HealOptions, HealSummary } from './maintain/heal-options.ts';
 export type { SyncOptions, SyncSummary } from './maintain/sync-options.ts';
 export type { RebuildOptions, RebuildSummary } from './maintain/rebuild-options.ts';
 export type { CleanOptions, CleanSummary, CleanedSegment } from './maintain/clean.ts';
+export type {
+  CompactOptions,
+  CompactSummary,
+  CompactedSegment,
+  RenamedSnapshot,
+} from './maintain/compact-options.ts';
 export type { CollectOptions, CollectSummary, CollectedFile } from './maintain/collect.ts';
 export type {
   SnapshotInfo,
@@ -146,6 +153,15 @@ export async function rebuild(options: RebuildOptions): Promise<RebuildSummary> 
 export async function clean(options: CleanOptions): Promise<CleanSummary> {
   const run = await import('./maintain/clean.ts');
   return await run.clean(options);
+}
+
+/**
+ * Copies what is used of segments of which little is used into new ones, and replaces the snapshots
+ * that need them. Damage is reported, and counted in the summary. @throws {LbsError}
+ */
+export async function compact(options: CompactOptions): Promise<CompactSummary> {
+  const run = await import('./maintain/compact.ts');
+  return await run.compact(options);
 }
 
 /** Removes what no snapshot needs, in two steps. @throws {LbsError} */

@@ -37,6 +37,7 @@ const LOAD: Readonly<Record<CommandName, () => Promise<Command>>> = {
   backup: async () => (await import('./cli/command-backup.ts')).runBackup,
   cat: async () => (await import('./cli/command-cat.ts')).runCat,
   clean: async () => (await import('./cli/command-clean.ts')).runClean,
+  compact: async () => (await import('./cli/command-compact.ts')).runCompact,
   compare: async () => (await import('./cli/command-compare.ts')).runCompare,
   diff: async () => (await import('./cli/command-diff.ts')).runDiff,
   dump: async () => (await import('./cli/command-dump.ts')).runDump,

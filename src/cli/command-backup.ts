@@ -5,13 +5,13 @@ import { EXIT, LbsError } from '../errors.ts';
 import { parseIntent } from '../format/descriptor.ts';
 import { checkTag } from '../format/snapshot-name.ts';
 import { type BytePath, showPath } from '../std/byte-path.ts';
-import { parseSize } from '../std/human-size.ts';
 import type { CommandInput } from './command.ts';
 import type { FlagValues } from './flag-values.ts';
 import { nearestName } from './nearest-name.ts';
 import { openReport } from './open-report.ts';
 import { COMMANDS } from './options.ts';
 import { percentOf } from './percent.ts';
+import { segmentSizeOf, signingOf } from './storing-flags.ts';
 import { markerNamesOf, namedPathsOf, rulesOf } from './selection-flags.ts';
 import { present, schemeOf, storeOf, unfiltersOf } from './store-flags.ts';
 
@@ -45,17 +45,6 @@ function pathsOf(flags: FlagValues): BytePath[] {
   });
 }
 
-/** @throws {LbsError} usage */
-function segmentSizeOf(flags: FlagValues): number | undefined {
-  const text = flags.text('segment-size');
-  if (text === undefined) return undefined;
-  const size = parseSize(text);
-  if (size !== undefined && size > 0) return size;
-  throw new LbsError('usage', `--segment-size=${JSON.stringify(text)} is not a size`, {
-    hint: 'write bytes, or a number with k, M or G: --segment-size=16M',
-  });
-}
-
 const TIME = /^(?:(\d{1,6})h)?(?:(\d{1,6})min)?(?:(\d{1,9})s)?$/;
 
 /** @throws {LbsError} usage */
@@ -79,20 +68,6 @@ function intentOf(flags: FlagValues): number | undefined {
   throw new LbsError('usage', `--intent=${JSON.stringify(text)} is not a number above 0`, {
     hint: 'write something like 1 for a daily and 7 for a weekly snapshot',
   });
-}
-
-/** How to sign: what the command line says wins over the configuration. @throws {LbsError} usage */
-function signingOf(flags: FlagValues): { signatureFilter?: string; signKey?: string } {
-  const signatureFilter = flags.text('signature-filter');
-  const signKey = flags.text('sign-key');
-  if (signatureFilter === undefined || signKey === undefined) {
-    return present({ signatureFilter, signKey });
-  }
-  const isFilterGiven = flags.isGiven('signature-filter');
-  if (isFilterGiven !== flags.isGiven('sign-key')) {
-    return isFilterGiven ? { signatureFilter } : { signKey };
-  }
-  throw new LbsError('usage', 'give either --signature-filter or --sign-key, not both');
 }
 
 /** @throws {LbsError} usage */

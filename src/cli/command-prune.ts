@@ -1,8 +1,10 @@
-/** `lbs prune`: forget, clean and gc, with the options and the words of each. */
+/** `lbs prune`: forget, clean, perhaps compact, and gc, with the options and the words of each. */
 import { EXIT, LbsError } from '../errors.ts';
 import { wholeRules } from '../maintain/retention.ts';
+import type { Report } from '../report.ts';
 import { cleaningSaid, minUsedOf } from './command-clean.ts';
 import { rulesOf, writeDecisions, writeDecisionsJson } from './command-forget.ts';
+import { compactOptionsOf, compactingSaid } from './command-compact.ts';
 import { collectionSaid, graceOf } from './command-gc.ts';
 import type { CommandInput } from './command.ts';
 import { openReport } from './open-report.ts';
@@ -39,6 +41,7 @@ export async function runPrune(input: CommandInput): Promise<number> {
       // A machine that only looks after the store has none, and nothing to clean.
       if (!(error instanceof LbsError && error.code === 'localdb-missing')) throw error;
     }
+    const isDamaged = flags.isOn('compact') && (await compacted(input, report.report, without));
     const { collect } = await import('../maintain/collect.ts');
     const collection = collectionSaid(flags, out);
     const said = { onFile: collection.onFile, report: report.report };
@@ -50,8 +53,22 @@ export async function runPrune(input: CommandInput): Promise<number> {
       ...said,
     });
     collection.done(summary);
-    return summary.damaged > 0 ? EXIT.damaged : EXIT.done;
+    return isDamaged || summary.damaged > 0 ? EXIT.damaged : EXIT.done;
   } finally {
     report.close();
   }
+}
+
+/** Compacts; true when something is damaged. */
+async function compacted(
+  input: CommandInput,
+  report: Report,
+  without: ReadonlySet<string>,
+): Promise<boolean> {
+  const { compact } = await import('../maintain/compact.ts');
+  const { onSegment, onSnapshot, done } = compactingSaid(input.flags, input.outputs.out);
+  const options = compactOptionsOf(input, report);
+  const summary = await compact({ ...options, without, onSegment, onSnapshot });
+  done(summary);
+  return summary.damaged > 0;
 }

@@ -23,6 +23,7 @@ const DURING: Readonly<Record<CommandName, string>> = {
   restore: 'restore',
   verify: 'check',
   clean: 'clean',
+  compact: 'compact',
   compare: 'compare',
   diff: 'diff',
   find: 'find',

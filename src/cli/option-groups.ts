@@ -25,6 +25,7 @@ export type CommandName =
   | 'backup'
   | 'cat'
   | 'clean'
+  | 'compact'
   | 'compare'
   | 'diff'
   | 'dump'
@@ -81,6 +82,37 @@ export const UNFILTER: OptionSpec = {
   value: 'EXT=COMMAND',
   repeatable: true,
   help: 'how to read files of the store that end in EXT, as in --unfilter=".gpg=gpg --decrypt"',
+};
+
+export const FILTER: OptionSpec = {
+  name: 'filter',
+  value: 'COMMAND',
+  help: 'compress or encrypt segments; default: "zstd -c"',
+};
+export const FILTER_EXTENSION: OptionSpec = {
+  name: 'filter-extension',
+  value: 'EXT',
+  help: 'how names of filtered segments end; default: what goes with the filter',
+};
+export const SEGMENT_SIZE: OptionSpec = {
+  name: 'segment-size',
+  value: 'SIZE',
+  help: 'size of a segment in the store, as in 16M',
+};
+export const SIGNING: OptionGroup = {
+  title: 'Signing',
+  options: [
+    {
+      name: 'signature-filter',
+      value: 'COMMAND',
+      help: 'sign with a command, as in "gpg --clearsign"',
+    },
+    {
+      name: 'sign-key',
+      value: 'FILE',
+      help: 'sign with the OpenPGP secret key in FILE; its passphrase comes from LBS_SIGN_PASSPHRASE, LBS_SIGN_PASSPHRASE_FILE or LBS_SIGN_PASSPHRASE_COMMAND',
+    },
+  ],
 };
 
 const QUIET: OptionSpec = {

@@ -7,11 +7,15 @@ import {
   type CommandSpec,
   DONE,
   FAILED,
+  FILTER,
+  FILTER_EXTENSION,
   INTERRUPTED,
   LOCALDB,
   LOCKED,
   MISSING,
   MISUSED,
+  SEGMENT_SIZE,
+  SIGNING,
   SNAPSHOT_WORDS,
   STORE,
   UNFILTER,
@@ -26,6 +30,7 @@ import { COMPARE, DIFF, FIND, HISTORY } from './options-inspect.ts';
 import { WHAT_TO_TAKE } from './options-select.ts';
 import { WHY } from './options-why.ts';
 
+import { COMPACT } from './options-compact.ts';
 import { CLEAN, FORGET, GC, HOLD, PRUNE, RELEASE, TAG } from './options-keep.ts';
 import { HEAL, REBUILD, SYNC } from './options-copy.ts';
 import { USAGE } from './options-usage.ts';
@@ -57,22 +62,10 @@ export const BACKUP: CommandSpec = {
     {
       title: 'How it is stored',
       options: [
-        {
-          name: 'filter',
-          value: 'COMMAND',
-          help: 'compress or encrypt segments; default: "zstd -c"',
-        },
-        {
-          name: 'filter-extension',
-          value: 'EXT',
-          help: 'how names of filtered segments end; default: what goes with the filter',
-        },
+        FILTER,
+        FILTER_EXTENSION,
         UNFILTER,
-        {
-          name: 'segment-size',
-          value: 'SIZE',
-          help: 'size of a segment in the store, as in 16M',
-        },
+        SEGMENT_SIZE,
         {
           name: 'full-metadata',
           help: 'write all metadata anew, reusing none of the last snapshot',
@@ -106,21 +99,7 @@ export const BACKUP: CommandSpec = {
         },
       ],
     },
-    {
-      title: 'Signing',
-      options: [
-        {
-          name: 'signature-filter',
-          value: 'COMMAND',
-          help: 'sign with a command, as in "gpg --clearsign"',
-        },
-        {
-          name: 'sign-key',
-          value: 'FILE',
-          help: 'sign with the OpenPGP secret key in FILE; its passphrase comes from LBS_SIGN_PASSPHRASE, LBS_SIGN_PASSPHRASE_FILE or LBS_SIGN_PASSPHRASE_COMMAND',
-        },
-      ],
-    },
+    SIGNING,
     WHAT_IS_SAID,
   ],
   exits: [
@@ -206,6 +185,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   REBUILD,
   FORGET,
   CLEAN,
+  COMPACT,
   GC,
   PRUNE,
   HOLD,

@@ -11,8 +11,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { LbsError } from '../errors.ts';
+import { type CompactedSnapshot, CompactedTable } from '../localdb/compacted-table.ts';
 import { lockLocaldb } from '../localdb/lock.ts';
-import { LOCALDB_FILE, openDatabase } from '../localdb/open-localdb.ts';
+import { LOCALDB_FILE, openDatabase, openScratchCopy } from '../localdb/open-localdb.ts';
 import { SnapshotTable } from '../localdb/snapshot-table.ts';
 import { type SnapshotFile, resolveAmong, snapshotsAmong } from '../snapshots/open-snapshot.ts';
 import { showText } from '../std/byte-path.ts';
@@ -24,7 +25,10 @@ import { RetentionCandidates } from './retention-candidates.ts';
 import { decideRetention, wholeRules } from './retention.ts';
 
 /** What this machine remembers of the store, locked against backups. */
-type Local = { readonly snapshots: SnapshotTable; close(): void };
+type Local = { readonly snapshots: SnapshotTable; readonly arrivals: Arrivals; close(): void };
+
+/** When snapshots first came that compacting has replaced. */
+type Arrivals = (descriptor: Buffer) => number | undefined;
 
 /**
  * Decides, and forgets what is not kept. Every decision is made before anything is removed.
@@ -40,7 +44,8 @@ export async function forget(options: ForgetOptions): Promise<ForgetSummary> {
   try {
     const files = store.list();
     const all = snapshotsAmong(files);
-    const decided = await decide(store, { files, all }, options);
+    const arrivalOf = local?.arrivals ?? arrivalsIn(store, options);
+    const decided = await decide(store, { files, all }, { ...options, arrivalOf });
     const decisions = dryRun ? decided : await carryOut(store, files, { decided, local, options });
     const forgotten = decisions.filter(({ isKept }) => !isKept).map(({ name }) => name);
     if (local !== undefined && all.length > 0) {
@@ -82,10 +87,34 @@ function openLocal(store: Store, { localdb, report }: ForgetOptions): Local | un
       open.close();
       lock.release();
     };
-    return { snapshots: new SnapshotTable(open), close };
+    const compacted = new CompactedTable(open);
+    const arrivals = (descriptor: Buffer) => compacted.arrivalOf(descriptor);
+    return { snapshots: new SnapshotTable(open), arrivals, close };
   } catch (error) {
     lock.release();
     throw error;
+  }
+}
+
+/** In a dry run, which leaves the database alone; it is copied when a snapshot asks for it. */
+function arrivalsIn(store: Store, { localdb }: ForgetOptions): Arrivals {
+  const directory = localdb ?? store.place;
+  let known: Map<string, number> | undefined;
+  return (descriptor) => {
+    known ??= new Map(
+      compactedIn(directory).map(({ descriptor: of, arrivedS }) => [of.toString('hex'), arrivedS]),
+    );
+    return known.get(descriptor.toString('hex'));
+  };
+}
+
+function compactedIn(directory: string): CompactedSnapshot[] {
+  if (!existsSync(join(directory, LOCALDB_FILE))) return [];
+  const open = openScratchCopy(directory);
+  try {
+    return new CompactedTable(open).all();
+  } finally {
+    open.close();
   }
 }
 
@@ -94,7 +123,7 @@ type Listing = { readonly files: readonly StoredFile[]; readonly all: readonly S
 async function decide(
   store: Store,
   { files, all }: Listing,
-  options: ForgetOptions,
+  options: ForgetOptions & { readonly arrivalOf: Arrivals },
 ): Promise<ForgetDecision[]> {
   const { snapshots = [], scheme: only } = options;
   const candidates = new RetentionCandidates(store, files, options);

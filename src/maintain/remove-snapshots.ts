@@ -29,7 +29,11 @@ export class SnapshotRemover {
   /** Files of each snapshot that are to go, as listed once: a store may have 100,000 files. */
   readonly #files = new Map<string, string[]>();
 
-  constructor(store: Store, files: readonly StoredFile[], snapshots: Iterable<string>) {
+  constructor(
+    store: Store,
+    files: Iterable<Pick<StoredFile, 'name'>>,
+    snapshots: Iterable<string>,
+  ) {
     this.#store = store;
     for (const name of snapshots) this.#files.set(name, []);
     for (const { name } of files) this.#files.get(snapshotOf(name) ?? '')?.push(name);

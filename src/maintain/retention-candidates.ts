@@ -6,11 +6,12 @@
  * Invariant: whatever is odd about a snapshot makes it one that is left alone, never one that goes,
  * and never one that another has to go for.
  */
+import { hash } from 'node:crypto';
 import { LbsError } from '../errors.ts';
 import type { Descriptor } from '../format/descriptor.ts';
 import { formatTimestamp, parseTimestamp } from '../format/timestamp.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
-import { type SnapshotFile, openSnapshot } from '../snapshots/open-snapshot.ts';
+import { type SnapshotFile, openStored, storedDescriptor } from '../snapshots/open-snapshot.ts';
 import { NotesOfStore } from '../snapshots/snapshot-notes.ts';
 import type { Store, StoredFile } from '../stores/store.ts';
 import type { Candidate } from './retention.ts';
@@ -23,11 +24,15 @@ type State = Pick<Candidate, 'isComplete' | 'problem'> & {
   readonly identity?: string;
   /** How far the name is from the date in the text. */
   readonly driftS?: number;
+  /** When the store got the first descriptor of this snapshot, where that was another one. */
+  readonly arrivedS?: number | undefined;
 };
 
 export type CandidateOptions = {
   readonly verifyKey?: string | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Of a descriptor that compacting put in place of another one, by its SHA-256: when that came. */
+  readonly arrivalOf?: (descriptor: Buffer) => number | undefined;
 };
 
 export class RetentionCandidates {
@@ -56,12 +61,12 @@ export class RetentionCandidates {
     const originals =
       this.#options.verifyKey === undefined ? new Map<string, string>() : originalsOf(states);
     return snapshots.map((snapshot) => {
-      const { identity, isComplete = false, problem } = states.get(snapshot) ?? {};
+      const { identity, isComplete = false, problem, arrivedS } = states.get(snapshot) ?? {};
       const original = originals.get(identity ?? '') ?? snapshot.name;
       return {
         name: snapshot.name,
         timeS: parseTimestamp(snapshot.timestamp) ?? 0,
-        arrivedS: snapshot.file.arrivedS,
+        arrivedS: arrivedS ?? snapshot.file.arrivedS,
         ...this.#notes.of(snapshot.name),
         isComplete,
         problem:
@@ -77,10 +82,11 @@ export class RetentionCandidates {
   }
 
   async #stateOf(snapshot: SnapshotFile): Promise<State> {
-    const { verifyKey, signal } = this.#options;
+    const { verifyKey, signal, arrivalOf } = this.#options;
     if (signal?.aborted === true) throw new LbsError('interrupted', 'interrupted');
     try {
-      const { descriptor } = await openSnapshot(this.#store, snapshot, { verifyKey });
+      const stored = storedDescriptor(this.#store, snapshot);
+      const { descriptor } = await openStored(snapshot, stored, { verifyKey });
       const { segments, counts, date, fields } = descriptor;
       const lacks = segments.some((segment) => this.#source.fileOf(segment) === undefined);
       const isComplete = !lacks && (counts?.warnings ?? 0) === 0;
@@ -90,6 +96,11 @@ export class RetentionCandidates {
         problem: contradiction(snapshot, descriptor, nameS),
         identity: ['Date', 'Root', 'Checksums'].map((key) => fields.get(key)).join(' '),
         driftS: Math.abs(nameS - (date ?? 0)),
+        // Only what this machine remembers counts: the key itself can be in any descriptor.
+        arrivedS:
+          descriptor.compactedFrom === undefined
+            ? undefined
+            : arrivalOf?.(hash('sha256', stored, 'buffer')),
       };
     } catch (error) {
       if (!(error instanceof LbsError) || error.code === 'signature-key') throw error;

@@ -39,13 +39,23 @@ export class ObjectBits {
     }
   }
 
+  /** The objects of one segment, in order; undefined for none. */
+  of(segment: number): Generator<number> | undefined {
+    const bits = this.#bits.get(segment);
+    return bits === undefined ? undefined : numbersIn(bits);
+  }
+
   *ids(): Generator<number> {
     for (const [segment, bits] of this.segments()) {
-      for (let byte = 0; byte < bits.length; byte++) {
-        for (let left = bits[byte] ?? 0, bit = 0; left !== 0; left >>= 1, bit++) {
-          if ((left & 1) === 1) yield segment * OBJECTS_PER_SEGMENT_MAX + 8 * byte + bit;
-        }
-      }
+      for (const object of numbersIn(bits)) yield segment * OBJECTS_PER_SEGMENT_MAX + object;
+    }
+  }
+}
+
+function* numbersIn(bits: Buffer): Generator<number> {
+  for (let byte = 0; byte < bits.length; byte++) {
+    for (let left = bits[byte] ?? 0, bit = 0; left !== 0; left >>= 1, bit++) {
+      if ((left & 1) === 1) yield 8 * byte + bit;
     }
   }
 }

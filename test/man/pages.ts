@@ -15,6 +15,7 @@ const COMMANDS = [
   'backup',
   'cat',
   'clean',
+  'compact',
   'compare',
   'diff',
   'dump',
