@@ -9,6 +9,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -18,6 +19,7 @@ import type { ExecutionContext } from 'ava';
 import { backup } from '../../src/backup/run-backup.ts';
 import { clean } from '../../src/maintain/clean.ts';
 import { collect } from '../../src/maintain/collect.ts';
+import { compact } from '../../src/maintain/compact.ts';
 import { forget } from '../../src/maintain/forget.ts';
 import type { RetentionRules } from '../../src/maintain/retention.ts';
 import { restore } from '../../src/restore/restore.ts';
@@ -47,6 +49,8 @@ const PICTURES = 40;
 const PICTURE_BYTES = 100_000;
 const PICTURE_DAYS = 14;
 const LOG_BYTES_MAX = 30_000;
+/** Compacting is not for every night: it replaces most snapshots. Years end halfway between two. */
+const COMPACT_NIGHTS = 30;
 
 export type Night = {
   /** Processor time of the backup and of the prune. */
@@ -135,9 +139,14 @@ export class Soak {
     const { snapshot = '' } = await backup({ store, localdb, paths: [bytePath('.')] });
     await forget({ store, localdb, rules: RULES });
     await clean({ store, localdb });
+    const isCompacting = day % COMPACT_NIGHTS === COMPACT_NIGHTS >> 1;
+    const compacted = isCompacting ? await compact({ store, localdb, all: true }) : undefined;
     await collect({ store, localdb, graceS: 0 });
     const { user, system } = process.cpuUsage(start);
     spawnSync('cp', ['-a', tree, this.#copyOf(snapshot)]);
+    for (const { oldName, name } of compacted?.snapshots ?? []) {
+      renameSync(this.#copyOf(oldName), this.#copyOf(name));
+    }
     const kept = new Set(snapshotNames(store));
     for (const name of readdirSync(join(this.at.base, 'copies'))) {
       if (!kept.has(name)) rmSync(this.#copyOf(name), { recursive: true });
