@@ -1,5 +1,6 @@
 /** `lbs prune`: forget, clean, perhaps compact, and gc, with the options and the words of each. */
 import { EXIT, LbsError } from '../errors.ts';
+import type { CompactOptions, CompactSummary } from '../maintain/compact-options.ts';
 import { wholeRules } from '../maintain/retention.ts';
 import type { Report } from '../report.ts';
 import { cleaningSaid, minUsedOf } from './command-clean.ts';
@@ -32,8 +33,12 @@ export async function runPrune(input: CommandInput): Promise<number> {
     );
     const { clean } = await import('../maintain/clean.ts');
     const cleaning = cleaningSaid(flags, out);
+    const givenUp = new Set<string>();
+    const onSegment: typeof cleaning.onSegment = (segment) => {
+      givenUp.add(segment.file);
+      cleaning.onSegment(segment);
+    };
     try {
-      const { onSegment } = cleaning;
       cleaning.done(
         await clean({ ...common, ...local, ...present({ minUsed }), without, onSegment }),
       );
@@ -41,34 +46,37 @@ export async function runPrune(input: CommandInput): Promise<number> {
       // A machine that only looks after the store has none, and nothing to clean.
       if (!(error instanceof LbsError && error.code === 'localdb-missing')) throw error;
     }
-    const isDamaged = flags.isOn('compact') && (await compacted(input, report.report, without));
+    const compacted = flags.isOn('compact')
+      ? await compactNow(input, report.report, { without, givenUp })
+      : undefined;
+    if (common.dryRun) for (const { oldName } of compacted?.snapshots ?? []) without.add(oldName);
+    const { needed, damaged = 0 } = compacted ?? {};
     const { collect } = await import('../maintain/collect.ts');
     const collection = collectionSaid(flags, out);
     const said = { onFile: collection.onFile, report: report.report };
     const summary = await collect({
       ...common,
       ...local,
-      ...present({ graceS }),
+      ...present({ graceS, needed }),
       without,
       ...said,
     });
     collection.done(summary);
-    return isDamaged || summary.damaged > 0 ? EXIT.damaged : EXIT.done;
+    return damaged + summary.damaged > 0 ? EXIT.damaged : EXIT.done;
   } finally {
     report.close();
   }
 }
 
-/** Compacts; true when something is damaged. */
-async function compacted(
+async function compactNow(
   input: CommandInput,
   report: Report,
-  without: ReadonlySet<string>,
-): Promise<boolean> {
+  before: Pick<CompactOptions, 'without' | 'givenUp'>,
+): Promise<CompactSummary> {
   const { compact } = await import('../maintain/compact.ts');
   const { onSegment, onSnapshot, done } = compactingSaid(input.flags, input.outputs.out);
   const options = compactOptionsOf(input, report);
-  const summary = await compact({ ...options, without, onSegment, onSnapshot });
+  const summary = await compact({ ...options, ...before, onSegment, onSnapshot });
   done(summary);
-  return summary.damaged > 0;
+  return summary;
 }

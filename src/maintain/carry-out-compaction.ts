@@ -68,6 +68,8 @@ export class CompactionRun {
   readonly #usable = new Map<string, boolean>();
   readonly #renamed: RenamedSnapshot[] = [];
   readonly #nowS = nowSeconds();
+  /** Older metadata that the new snapshots need. */
+  readonly #needed = new Set<string>();
   #ageLimits: readonly number[] = [];
   #metadataBytes = 0;
   #addedBytes = 0;
@@ -234,6 +236,7 @@ export class CompactionRun {
         const { descriptor } = await openDescriptor(store, snapshot, options);
         roots.set(snapshot.name, await rewriter.rewrite(descriptor.root));
       }
+      for (const segment of rewriter.kept) this.#needed.add(segment);
     } finally {
       rewriter.close();
     }
@@ -315,6 +318,14 @@ export class CompactionRun {
       addedBytes: this.#addedBytes,
       segmentsLeft: [...left.values()].reduce((sum, count) => sum + count, 0),
       damaged: damaged + this.#damaged,
+      needed: this.#neededSegments(),
     };
+  }
+
+  /** Of those that were there before: what the new snapshots need, or would need. */
+  #neededSegments(): Set<string> {
+    const { victims, dataSegments } = this.#plan;
+    const all = [...this.#needed, ...dataSegments, ...this.#mover.targets];
+    return new Set(all.filter((segment) => !victims.has(segment)));
   }
 }

@@ -50,6 +50,8 @@ export type CollectOptions = Pick<ReadOptions, 'store' | 'verifyKey' | 'signal'>
   readonly dryRun?: boolean;
   /** Of a dry run: snapshots that would be gone by then. */
   readonly without?: ReadonlySet<string>;
+  /** Of a dry run: segments that snapshots would need which are not there yet. */
+  readonly needed?: ReadonlySet<string>;
   /** Told of every file before it is removed, or in a dry run would be. */
   readonly onFile?: (file: CollectedFile) => void;
   /** Told of snapshots that need what is not there. */

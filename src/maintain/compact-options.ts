@@ -23,6 +23,8 @@ export type CompactOptions = Omit<ReadOptions, 'scheme'> & {
   readonly dryRun?: boolean;
   /** Of a dry run: snapshots that would be gone by then. */
   readonly without?: ReadonlySet<string>;
+  /** Of a dry run: files of segments that would be given up by then. */
+  readonly givenUp?: ReadonlySet<string>;
   readonly onSegment?: (segment: CompactedSegment) => void;
   readonly onSnapshot?: (snapshot: RenamedSnapshot) => void;
 };
@@ -57,4 +59,6 @@ export type CompactSummary = {
   readonly segmentsLeft: number;
   /** Segments and snapshots that were left because they are damaged, each reported. */
   readonly damaged: number;
+  /** Older segments that the new snapshots need: for a dry run of a collection. */
+  readonly needed: ReadonlySet<string>;
 };

@@ -32,6 +32,7 @@ import { SegmentSource } from '../segments/segment-source.ts';
 import { segmentSizeOf } from '../segments/segment-writer.ts';
 import { snapshotsAmong } from '../snapshots/open-snapshot.ts';
 import { checkSigning, signerFor } from '../snapshots/sign-descriptor.ts';
+import { nowSeconds } from '../std/clock.ts';
 import { openStore } from '../stores/open-store.ts';
 import { CompactionRun, type CompactionTools } from './carry-out-compaction.ts';
 import type { CompactOptions, CompactSummary, RenamedSnapshot } from './compact-options.ts';
@@ -104,6 +105,7 @@ class Compaction {
       open,
       snapshots.map(({ name }) => name),
     );
+    if (dryRun) giveUp(cleaning, options.givenUp ?? new Set());
     const objects = new MetadataObjects(source, { signal });
     try {
       const plan = new CompactionPlan({
@@ -149,4 +151,11 @@ class Compaction {
     }
     return finished;
   }
+}
+
+/** In the copy of the database that a dry run has. */
+function giveUp(cleaning: SegmentCleaning, files: ReadonlySet<string>): void {
+  if (files.size === 0) return;
+  const rows = [...cleaning.segments()].filter(({ file }) => files.has(file));
+  cleaning.expire(rows, nowSeconds(), () => 0);
 }

@@ -78,6 +78,11 @@ export class ObjectMover {
     return formatObjectName(this.#targetNames[target] ?? '', place % OBJECTS_PER_SEGMENT_MAX);
   }
 
+  /** Segments that hold what moved. */
+  get targets(): readonly string[] {
+    return this.#targetNames;
+  }
+
   /**
    * Nothing is stored, and nothing counts, when anything of it is damaged.
    * @throws {LbsError} segment-corrupt, store-missing-file, filter-failed, filter-missing,

@@ -33,6 +33,8 @@ export type NeededOptions = {
   readonly signal?: AbortSignal | undefined;
   /** Of a dry run: snapshots that would be gone by then. */
   readonly without?: ReadonlySet<string> | undefined;
+  /** Of a dry run: segments that snapshots would need which are not there yet. */
+  readonly needed?: ReadonlySet<string> | undefined;
 };
 
 export type LackingSnapshot = {
@@ -50,6 +52,7 @@ export class NeededFiles {
   constructor(store: Store, options: NeededOptions = {}) {
     this.#store = store;
     this.#options = options;
+    for (const segment of options.needed ?? []) this.#segments.add(segment);
   }
 
   /**

@@ -83,6 +83,8 @@ export class CompactionPlan {
   /** What is used of segments that are compacted as file data: by row of the segment. */
   readonly #data = new ObjectBits();
   #affected: readonly Affected[] = [];
+  /** All that hold file data of the snapshots that are to be replaced. */
+  readonly dataSegments = new Set<string>();
   /** By name, the oldest first; those that turn out to be damaged are given up. */
   victims = new Map<string, Victim>();
   damaged = 0;
@@ -154,6 +156,7 @@ export class CompactionPlan {
       signal: options.signal,
       digestOf: (segment, object) => known.digestOf(segment, object),
       onData: (segment, object) => {
+        this.dataSegments.add(segment);
         const id = this.victims.get(segment)?.id;
         if (id !== undefined) this.#data.add(id * OBJECTS_PER_SEGMENT_MAX + object);
       },

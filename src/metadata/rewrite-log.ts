@@ -57,6 +57,8 @@ export class LogRewriter {
   readonly #items = new Map<string, Item>();
   /** Where a new root has the line of an item. */
   readonly #places = new Map<string, RootPlace>();
+  /** Segments of older metadata that the new logs name. */
+  readonly kept = new Set<string>();
   /** Names of new objects, and their lengths. */
   readonly #names: string[] = [];
   readonly #lengths = new Map<string, number>();
@@ -84,10 +86,11 @@ export class LogRewriter {
     const items: RootItem[] = [];
     for (const { reference, place } of this.#rootLines(root)) {
       const { object, isFlat, isNew } = await this.#item(reference);
+      if (!isNew) this.#keep(object);
       const kept = isNew || this.#isMovedName(place.object) ? undefined : place;
       items.push({ object, isFlat, old: kept ?? this.#places.get(object) });
     }
-    const { text, places } = renderRoot(items, () => undefined);
+    const { text, places } = renderRoot(items, (stretch) => this.#keep(stretch));
     const object = await this.#store(text);
     for (const [at, place] of places.entries()) {
       const item = items[at];
@@ -124,6 +127,7 @@ export class LogRewriter {
     const content = this.#textOf(reference);
     const isFlat = !INCLUDE_LINE.test(content);
     if (!this.#parts.isMoved(reference.segment) && !this.#speaksOfMoved(content)) {
+      if (!isFlat) for (const line of includesIn(content)) this.#keep(line);
       return { object: name, isFlat, isNew: false };
     }
     const made = new ItemText();
@@ -135,6 +139,7 @@ export class LogRewriter {
       const inner = objectReference(text);
       const stanzas = this.#textOf(inner);
       if (!this.#parts.isMoved(inner.segment) && !this.#hasMovedName(stanzas)) {
+        this.#keep(text);
         made.addStored(wholeName(inner), startOf(inner), stanzas.length);
         continue;
       }
@@ -171,7 +176,11 @@ export class LogRewriter {
   }
 
   #isMovedName(object: string): boolean {
-    return this.#parts.isMoved(object.slice(0, object.indexOf('/')));
+    return this.#parts.isMoved(segmentOf(object));
+  }
+
+  #keep(object: string): void {
+    this.kept.add(segmentOf(object));
   }
 
   #addStanza(
@@ -182,6 +191,7 @@ export class LogRewriter {
     const { isMoved, newNameOf } = this.#parts;
     const moved = withNames(text, newNameOf);
     if (moved === text && !isMoved(source.segment)) {
+      this.kept.add(source.segment);
       made.addStored(wholeName(source), startOf(source) + start, text.length);
       return;
     }
@@ -277,6 +287,10 @@ class ItemText {
   }
 }
 
+function segmentOf(object: string): string {
+  return object.slice(0, object.indexOf('/'));
+}
+
 function digestOf(text: string): Buffer {
   return hash('sha256', Buffer.from(text, 'latin1'), 'buffer');
 }
@@ -287,6 +301,11 @@ function* includesOf(text: string): Generator<{ text: string; start: number }> {
     if (kind === 'stanza') throw new LbsError('format-syntax', 'a root that holds entries itself');
     yield { text: line, start };
   }
+}
+
+/** The lines of a metadata object that stand for others. */
+function* includesIn(text: string): Generator<string> {
+  for (const { kind, text: line } of piecesOf(text)) if (kind === 'include') yield line;
 }
 
 function objectReference(text: string): ObjectReference {

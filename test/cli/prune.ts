@@ -35,6 +35,24 @@ async function fiveNights(t: ExecutionContext): Promise<Places> {
 const linesOf = (run: Run, type: string): unknown[] =>
   jsonLines(run).filter((line) => line['message_type'] === type);
 
+test('with --compact, a dry run tells all of it, too', async (t) => {
+  const at = await fiveNights(t);
+  // What old snapshots keep of the first night's segment, the last one does not need.
+  for (let n = 3; n < 6; n++) makeFiles(at.tree, { [`${n}`]: '' });
+  await lbsOk(t, [...backupOptions(at), '--full-metadata', at.tree], onDay(5));
+  const args = ['--keep-last=4', '--grace=0h', '--min-used=90', '--compact', '--json'];
+  const before = [storeState(at.store), storeState(at.localdb)];
+  const dry = await prune(t, at, ...args, '-n');
+  t.deepEqual([storeState(at.store), storeState(at.localdb)], before);
+  const run = await prune(t, at, ...args);
+  for (const type of ['decision', 'segment', 'renamed', 'removed', 'condemned']) {
+    t.deepEqual(linesOf(run, type), linesOf(dry, type), type);
+  }
+  t.true(linesOf(run, 'renamed').length > 0);
+  t.true(linesOf(run, 'removed').length > 1);
+  await allIsWell(t, at);
+});
+
 test('a dry run tells all of it, and the run does just that', async (t) => {
   const at = await fiveNights(t);
   const before = [storeState(at.store), storeState(at.localdb)];
