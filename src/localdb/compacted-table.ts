@@ -55,13 +55,19 @@ export class CompactedTable {
     });
   }
 
-  /** To be called before the descriptor is published. @throws {LbsError} io, no-space */
+  /**
+   * To be called before the descriptor is published; on disk when it returns, or after a power cut
+   * nobody would know who made that one. @throws {LbsError} io, no-space
+   */
   add({ descriptor, name, oldName, oldDescriptor, arrivedS }: CompactedSnapshot): void {
-    this.#guard('write', () =>
-      this.#open.db
-        .prepare('insert or replace into compacted values (?, ?, ?, ?, ?)')
-        .run(descriptor, name, oldName, oldDescriptor, arrivedS),
-    );
+    const { db } = this.#open;
+    this.#guard('write', () => {
+      db.pragma('synchronous = full');
+      db.prepare('insert or replace into compacted values (?, ?, ?, ?, ?)').run(
+        ...[descriptor, name, oldName, oldDescriptor, arrivedS],
+      );
+      db.pragma('synchronous = normal');
+    });
   }
 
   /** Forgets what is known of a snapshot that is no more. @throws {LbsError} io, no-space */

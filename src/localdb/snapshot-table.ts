@@ -83,7 +83,8 @@ export class SnapshotTable {
 
   /**
    * The snapshot `old` is called `name` from now on and uses other objects; its place among the
-   * snapshots stays. @throws {LbsError} io, no-space
+   * snapshots stays. On disk when it returns: the old one is about to go.
+   * @throws {LbsError} io, no-space
    */
   replace(old: string, name: string, used: NewSnapshot['used']): void {
     const { db, file } = this.#open;
@@ -97,7 +98,9 @@ export class SnapshotTable {
       for (const [segment, objects] of used) addUsed.run(id, segment, objects);
     });
     try {
+      db.pragma('synchronous = full');
       work.immediate();
+      db.pragma('synchronous = normal');
     } catch (error) {
       throw databaseError(file, 'write', error);
     }

@@ -104,6 +104,7 @@ class Compaction {
     const cleaning = new SegmentCleaning(
       open,
       snapshots.map(({ name }) => name),
+      new Set(files.map(({ name }) => name)),
     );
     if (dryRun) giveUp(cleaning, options.givenUp ?? new Set());
     const objects = new MetadataObjects(source, { signal });

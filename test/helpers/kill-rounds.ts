@@ -45,6 +45,7 @@ const VICTIMS: Readonly<Record<string, Victim>> = {
   forget: { args: (side) => ['forget', ...where(side), KEEP] },
   gc: { args: (side) => ['gc', ...where(side), '--grace=0h'] },
   clean: { args: (side) => ['clean', ...where(side), '--min-used=90'] },
+  compact: { args: (side) => ['compact', ...where(side), '--all', '--min-used=90'] },
   sync: { args: ({ store, copy }) => ['sync', store, copy] },
   rebuild: {
     args: (side) => ['rebuild', ...where(side)],
