@@ -16,7 +16,7 @@ INSTALLED := node_modules/.package-lock.json
 BUILT := dist/.built
 
 .PHONY: all backup test check lint format format-check man-lint type-check test-slow \
-	test-recovery test-soak test-old-stores bench bench-quick install clean
+	test-recovery test-soak test-old-stores test-damage bench bench-quick install clean
 
 all: $(BUILT)
 
@@ -79,6 +79,11 @@ test-soak: $(BUILT)
 test-old-stores: $(BUILT)
 	@LBS_TEST_ALL=1 node test/helpers/run-tests.ts test/cli/copy-old-stores.ts test/cli/forget-stores.ts \
 		test/cli/gc.ts test/cli/rebuild-old-stores.ts test/recovery/fixture-stores.ts
+
+# Every damage of test/helpers/damage-ways.ts to every file of stores of each kind. Restores wait for
+# the disk: TMPDIR=/dev/shm makes it several times as fast.
+test-damage: $(BUILT)
+	@node test/helpers/run-tests.ts --config test/slow/ava.config.js test/slow/damage.ts
 
 # Measures lbs beside other programs (test/bench/README.md); `quick` in less than three minutes.
 bench: $(BUILT)

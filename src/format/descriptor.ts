@@ -3,11 +3,13 @@
  *
  * Keys of the family, in order: Format Producer Date Scheme Root Checksums ... Segments. We add,
  * before Segments: `Checksums_sha256` (of the .sha256sums file, so that a signature covers every
- * byte of the snapshot with SHA-256), `Host`, `Top`, `Paths`, `Entries`, `Files`, `Bytes`, `Stored`, `Warnings`
- * and, where it was asked for, `Intent`; in one that compacting wrote, `Compacted_from`.
+ * byte of the snapshot with SHA-256), `Host`, `Top`, `Paths`, `Entries`, `Files`, `Bytes`, `Stored`, `Warnings`,
+ * where it was asked for `Intent`, and `Descriptor_sha256` (descriptor-seal.ts); in one that compacting
+ * wrote, `Compacted_from`.
  * Format: lbs-format(5), "DESCRIPTOR".
  */
 import { LbsError } from '../errors.ts';
+import { sealed } from './descriptor-seal.ts';
 import { parseReference, type ObjectReference, type SliceDialect } from './reference.ts';
 import { formatDate, parseDate } from './timestamp.ts';
 import { isSegmentName } from './snapshot-name.ts';
@@ -105,7 +107,7 @@ export function formatDescriptor(descriptor: NewDescriptor): string {
     'Segments:',
     ...descriptor.segments.toSorted().map((segment) => `    ${segment}`),
   ];
-  return `${lines.join('\n')}\n`;
+  return sealed(`${lines.join('\n')}\n`);
 }
 
 /** What is another one when the contents of a snapshot were stored elsewhere. */
@@ -138,7 +140,7 @@ export function formatMovedDescriptor(
   }
   lines.push(formatField(COMPACTED_FROM, moved.compactedFrom), 'Segments:\n');
   for (const segment of moved.segments.toSorted()) lines.push(`    ${segment}\n`);
-  return lines.join('');
+  return sealed(lines.join(''));
 }
 
 function isNewer(version: readonly number[], known: readonly number[]): boolean {

@@ -125,14 +125,19 @@ class HealRun {
     const ours = await this.#ours.describe(snapshot);
     const theirs = await this.#theirs.describe(this.#theirs.snapshots.get(snapshot.name));
     const isGood = 'opened' in ours;
-    if (isGood) {
+    const isSound = isGood && ours.opened.seal !== 'broken';
+    if (isSound) {
       if (!('opened' in theirs) || ours.stored.equals(theirs.stored)) return ours;
       // They differ, and only one can belong to the lists that lie beside ours.
       const fitting = await this.#ours.fitOfLists(ours.opened);
       if (fitting >= (await this.#ours.fitOfLists(theirs.opened))) return ours;
     }
     const name = snapshot.file.name;
-    const trouble = isGood ? 'its checksums files are not as it says' : ours.trouble;
+    const trouble = isSound
+      ? 'its checksums files are not as it says'
+      : isGood
+        ? 'it is not as it was written'
+        : ours.trouble;
     const reason = await this.#whyNot(theirs);
     if (reason === undefined && 'opened' in theirs) {
       const { hex: sha256 } = parseChecksum(checksumOf('sha256', theirs.stored));
@@ -146,8 +151,9 @@ class HealRun {
 
   /** Why the other store's descriptor is not to be taken; undefined when it is. */
   async #whyNot(theirs: Awaited<ReturnType<HealSide['describe']>>): Promise<string | undefined> {
-    if (!('opened' in theirs)) return `of ${this.#theirs.store.place}: ${theirs.trouble}`;
     const { place } = this.#theirs.store;
+    if (!('opened' in theirs)) return `of ${place}: ${theirs.trouble}`;
+    if (theirs.opened.seal === 'broken') return `that of ${place} is not as it was written`;
     if (!(await this.#ours.isOfSame(theirs.opened))) {
       return `the snapshot of that name in ${place} is another one`;
     }

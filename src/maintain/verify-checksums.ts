@@ -85,7 +85,11 @@ export class ChecksumVerifier {
    * @throws {LbsError} filter-missing, decryption-key, interrupted
    */
   async addSnapshot(snapshot: OpenSnapshot): Promise<void> {
-    const { name, descriptor } = snapshot;
+    const { name, descriptor, file, seal } = snapshot;
+    if (seal === 'broken') {
+      const message = 'it is not as it was written: its Descriptor_sha256 does not match';
+      this.#damage.add({ what: 'store-file', name: file.name, snapshot: name, message });
+    }
     const { checksums, checksumsSha256, segments } = descriptor;
     const listed = await this.#addSegmentList(snapshot);
     const isRequired = checksumsSha256 === undefined && listed === undefined;
@@ -94,9 +98,9 @@ export class ChecksumVerifier {
     const segmentsListed = new Set(listed);
     for (const [algorithm, sums] of [['sha1', sha1] as const, ['sha256', sha256] as const]) {
       const from = { snapshot: name, list: sumsFile(name, algorithm) };
-      for (const [file, hex] of sums ?? []) {
-        this.#expect(from, algorithm, file, hex);
-        const segment = parseSegmentFile(file)?.segment;
+      for (const [segmentFile, hex] of sums ?? []) {
+        this.#expect(from, algorithm, segmentFile, hex);
+        const segment = parseSegmentFile(segmentFile)?.segment;
         if (segment !== undefined) segmentsListed.add(segment);
       }
     }

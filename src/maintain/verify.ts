@@ -10,7 +10,8 @@
  */
 import { performance } from 'node:perf_hooks';
 import { LbsError, messageOf } from '../errors.ts';
-import { silentReport } from '../report.ts';
+import { parseSnapshotFile } from '../format/snapshot-name.ts';
+import { type Report, silentReport } from '../report.ts';
 import { isDamage } from '../metadata/metadata-objects.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
 import {
@@ -52,6 +53,9 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
     throw new LbsError('snapshot-missing', `the store ${store.place} has no snapshots to verify`, {
       hint: 'is the disk mounted? "lbs list" shows what there is',
     });
+  }
+  if (options.snapshots === undefined || options.snapshots.length === 0) {
+    noteLostDescriptors(files, report);
   }
   const damage = new DamageLog(report);
   const progress = new VerifyProgress(report, signal);
@@ -125,6 +129,17 @@ function countUnneeded(
 
 const sizeOf = (files: readonly StoredFile[]) =>
   files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+
+/** A backup that was stopped just before its end leaves the same, so it is no damage. */
+function noteLostDescriptors(files: readonly StoredFile[], report: Report): void {
+  const there = new Set(snapshotsAmong(files).map(({ name }) => name));
+  const lists = files.flatMap(({ name }) => parseSnapshotFile(name)?.name ?? []);
+  const lost = [...new Set(lists)].filter((name) => !there.has(name)).sort();
+  for (const name of lost) {
+    const message = `snapshot-${name}.lbs is not there, but checksums files of it are: a backup was stopped, or it is lost ("lbs repair" can make it again)`;
+    report({ type: 'note', message });
+  }
+}
 
 /** Of snapshots that need none of `only` (when given) nothing is looked at. */
 async function verifyContents(

@@ -8,6 +8,7 @@
 import { readSync } from 'node:fs';
 import { LbsError } from '../errors.ts';
 import { type Descriptor, isSigned, parseDescriptor } from '../format/descriptor.ts';
+import { type Seal, sealOf } from '../format/descriptor-seal.ts';
 import { parseSnapshotFile, parseSnapshotName } from '../format/snapshot-name.ts';
 import { formatDate, formatTimestamp, parseMoment } from '../format/timestamp.ts';
 import { showText } from '../std/byte-path.ts';
@@ -35,6 +36,8 @@ export type OpenSnapshot = {
   readonly descriptor: Descriptor;
   /** True for a clear-signed descriptor, checked or not. */
   readonly isSigned: boolean;
+  /** Whether it is as it was written, as far as it can tell itself. */
+  readonly seal: Seal;
 };
 
 function byAge(a: SnapshotFile, b: SnapshotFile): number {
@@ -135,7 +138,9 @@ export async function openStored(
   const { name, file } = snapshot;
   const read = await textOf(snapshot, stored, options);
   try {
-    return { name, file, descriptor: parseDescriptor(read.text), isSigned: read.isSigned };
+    const descriptor = parseDescriptor(read.text);
+    const seal = sealOf(stored.toString('latin1'));
+    return { name, file, descriptor, isSigned: read.isSigned, seal };
   } catch (error) {
     throw named(error, file.name);
   }

@@ -9,6 +9,7 @@ import { spawn } from 'node:child_process';
 import { readlinkSync } from 'node:fs';
 import { LbsError, errnoName, messageOf } from '../errors.ts';
 import { parseClearSigned, signedLines } from '../format/clear-sign.ts';
+import { sealOf } from '../format/descriptor-seal.ts';
 import { isSigned, parseDescriptor } from '../format/descriptor.ts';
 import { showText } from '../std/byte-path.ts';
 import { withoutSecrets } from '../std/secret.ts';
@@ -89,6 +90,7 @@ function sameText(before: Buffer, after: Buffer): boolean {
     const asked = signedLines(before);
     return lines.length === asked.length && lines.every((line, at) => line === asked[at]);
   }
+  if (sealOf(after.toString('latin1')) === 'broken') return false;
   const asked = parseDescriptor(before.toString('latin1')).fields;
   const given = parseDescriptor(after.toString('latin1')).fields;
   if (asked.size !== given.size) return false;
