@@ -18,6 +18,7 @@ import type { SnapshotOptions } from './maintain/snapshot-metadata.ts';
 import type { ForgetOptions, ForgetSummary } from './maintain/forget-options.ts';
 import type { HealOptions, HealSummary } from './maintain/heal-options.ts';
 import type { SyncOptions, SyncSummary } from './maintain/sync-options.ts';
+import type { RepairOptions, RepairSummary } from './maintain/repair-options.ts';
 import type { RebuildOptions, RebuildSummary } from './maintain/rebuild-options.ts';
 import type { CleanOptions, CleanSummary } from './maintain/clean.ts';
 import type { CompactOptions, CompactSummary } from './maintain/compact-options.ts';
@@ -47,6 +48,7 @@ export type {
   RetentionRules,
 } from './maintain/retention.ts';
 export type { HealOptions, HealSummary } from './maintain/heal-options.ts';
+export type { RepairedFile, RepairOptions, RepairSummary } from './maintain/repair-options.ts';
 export type { SyncOptions, SyncSummary } from './maintain/sync-options.ts';
 export type { RebuildOptions, RebuildSummary } from './maintain/rebuild-options.ts';
 export type { CleanOptions, CleanSummary, CleanedSegment } from './maintain/clean.ts';
@@ -123,6 +125,15 @@ export async function sync(options: SyncOptions): Promise<SyncSummary> {
 export async function heal(options: HealOptions): Promise<HealSummary> {
   const run = await import('./maintain/heal.ts');
   return await run.heal(options);
+}
+
+/**
+ * Makes descriptors and checksums files again that a store has lost. What cannot be made is
+ * reported, and counted in the summary. @throws {LbsError}
+ */
+export async function repair(options: RepairOptions): Promise<RepairSummary> {
+  const run = await import('./maintain/repair.ts');
+  return await run.repair(options);
 }
 
 /** The snapshots of a store, oldest first. @throws {LbsError} */

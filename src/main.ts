@@ -52,6 +52,7 @@ const LOAD: Readonly<Record<CommandName, () => Promise<Command>>> = {
   prune: async () => (await import('./cli/command-prune.ts')).runPrune,
   rebuild: async () => (await import('./cli/command-rebuild.ts')).runRebuild,
   release: async () => (await import('./cli/command-notes.ts')).runRelease,
+  repair: async () => (await import('./cli/command-repair.ts')).runRepair,
   restore: async () => (await import('./cli/command-restore.ts')).runRestore,
   stanza: async () => (await import('./cli/command-stanza.ts')).runStanza,
   sync: async () => (await import('./cli/command-copy.ts')).runSync,

@@ -34,6 +34,7 @@ const DURING: Readonly<Record<CommandName, string>> = {
   prune: 'prune',
   rebuild: 'rebuild',
   release: 'release',
+  repair: 'repair',
   tag: 'tag',
   usage: 'stats',
   list: 'list',

@@ -33,6 +33,7 @@ import { WHY } from './options-why.ts';
 import { COMPACT } from './options-compact.ts';
 import { CLEAN, FORGET, GC, HOLD, PRUNE, RELEASE, TAG } from './options-keep.ts';
 import { HEAL, REBUILD, SYNC } from './options-copy.ts';
+import { REPAIR } from './options-repair.ts';
 import { USAGE } from './options-usage.ts';
 import { RESTORE } from './options-restore.ts';
 
@@ -182,6 +183,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   USAGE,
   SYNC,
   HEAL,
+  REPAIR,
   REBUILD,
   FORGET,
   CLEAN,

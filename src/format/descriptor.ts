@@ -5,7 +5,7 @@
  * before Segments: `Checksums_sha256` (of the .sha256sums file, so that a signature covers every
  * byte of the snapshot with SHA-256), `Host`, `Top`, `Paths`, `Entries`, `Files`, `Bytes`, `Stored`, `Warnings`,
  * where it was asked for `Intent`, and `Descriptor_sha256` (descriptor-seal.ts); in one that compacting
- * wrote, `Compacted_from`.
+ * wrote, `Compacted_from`; in one that was made again, `Repaired` in place of some of them.
  * Format: lbs-format(5), "DESCRIPTOR".
  */
 import { LbsError } from '../errors.ts';
@@ -69,10 +69,13 @@ export type NewDescriptor = {
   readonly root: string;
   readonly checksums: string;
   readonly checksumsSha256: string;
-  readonly host: string;
-  readonly top: Buffer;
-  readonly paths: readonly Buffer[];
+  /** Undefined where nobody knows any more. */
+  readonly host: string | undefined;
+  readonly top: Buffer | undefined;
+  readonly paths: readonly Buffer[] | undefined;
   readonly counts: SnapshotCounts;
+  /** Made again of what a lost one had named; what it added to the store is not known then. */
+  readonly isRepaired?: true;
   /** More than 0; not written where there is none. */
   readonly intent?: number | undefined;
   readonly segments: readonly string[];
@@ -86,7 +89,7 @@ const NEWEST_KNOWN = [0, 11];
 
 /** Text of a new descriptor. */
 export function formatDescriptor(descriptor: NewDescriptor): string {
-  const { counts, scheme, intent } = descriptor;
+  const { counts, scheme, intent, host, top, paths, isRepaired } = descriptor;
   const lines = [
     'Format: LBS Snapshot v0.6',
     `Producer: ${descriptor.producer}`,
@@ -95,14 +98,15 @@ export function formatDescriptor(descriptor: NewDescriptor): string {
     `Root: ${descriptor.root}`,
     `Checksums: ${descriptor.checksums}`,
     `Checksums_sha256: ${descriptor.checksumsSha256}`,
-    `Host: ${descriptor.host}`,
-    `Top: ${uriEscape(descriptor.top)}`,
-    `Paths: ${descriptor.paths.map((path) => uriEscape(path)).join(' ')}`,
+    ...(host === undefined ? [] : [`Host: ${host}`]),
+    ...(top === undefined ? [] : [`Top: ${uriEscape(top)}`]),
+    ...(paths === undefined ? [] : [`Paths: ${paths.map((path) => uriEscape(path)).join(' ')}`]),
     `Entries: ${counts.entries}`,
     `Files: ${counts.files}`,
     `Bytes: ${counts.bytes}`,
-    `Stored: ${counts.stored}`,
-    `Warnings: ${counts.warnings}`,
+    ...(isRepaired
+      ? ['Repaired: yes']
+      : [`Stored: ${counts.stored}`, `Warnings: ${counts.warnings}`]),
     ...(intent === undefined ? [] : [`Intent: ${intent}`]),
     'Segments:',
     ...descriptor.segments.toSorted().map((segment) => `    ${segment}`),

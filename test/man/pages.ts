@@ -30,6 +30,7 @@ const COMMANDS = [
   'prune',
   'rebuild',
   'release',
+  'repair',
   'restore',
   'stanza',
   'sync',
