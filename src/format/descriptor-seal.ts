@@ -28,6 +28,7 @@ function linesOf(stored: string): readonly string[] | undefined {
   if (!stored.includes(CLEAR_SIGNED)) {
     return stored.endsWith('\n') ? stored.slice(0, -1).split('\n') : undefined;
   }
+  if (!/-----END PGP SIGNATURE-----\r?\n$/.test(stored)) return undefined;
   try {
     return parseClearSigned(Buffer.from(stored, 'latin1')).lines;
   } catch (error) {

@@ -142,5 +142,8 @@ export async function signWithFilter(
   if (code !== 0) throw failed(command, `exited with ${code}`, lastWords);
   if (output.length === 0) throw failed(command, 'wrote nothing', lastWords);
   if (!saysTheSame(text, output)) throw failed(command, 'changed the descriptor', lastWords);
-  return output;
+  // What stands after a signature is not signed, and one line's end is what all the others write.
+  return isSigned(output.toString('latin1'))
+    ? Buffer.from(output.toString('latin1').trimEnd() + '\n', 'latin1')
+    : output;
 }

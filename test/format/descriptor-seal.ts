@@ -63,6 +63,8 @@ test('each bit of it that is flipped, and each byte that is cut off or zeroed, b
 
 test('each changed bit of the lines of a signed text breaks it', (t) => {
   const signed = clearSigned(SEALED);
+  t.is(sealOf(signed.slice(0, -1)), 'broken');
+  t.is(sealOf(`${signed}\n`), 'broken');
   const [start, end] = [signed.indexOf('Format'), signed.indexOf('-----BEGIN PGP SIGNATURE')];
   const missed: number[] = [];
   for (let at = start; at < end - 1; at++) {
