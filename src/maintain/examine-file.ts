@@ -70,7 +70,11 @@ export async function examineFile(order: ExamineOrder, options: ExamineOptions):
   const inside = trouble === undefined ? order.inside : order.insideDamaged;
   const { segment } = order;
   if (segment === undefined || inside === 'nothing') return { trouble, objects: undefined };
-  return { trouble, objects: await objectsIn({ ...order, segment }, inside, options) };
+  const objects = await objectsIn({ ...order, segment }, inside, options);
+  // A damaged bit can make it look as if it were encrypted to another key.
+  const isOfKey = trouble !== undefined && objects.error?.code === 'decryption-key';
+  if (!isOfKey) return { trouble, objects };
+  return { trouble, objects: { ...objects, error: { ...objects.error, code: 'segment-corrupt' } } };
 }
 
 /**

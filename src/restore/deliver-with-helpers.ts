@@ -114,7 +114,7 @@ class HelpedRun {
 
   /** Waits for the next news of a segment of a helper, and hands them on. */
   async #useNext(begun: HelpedSegment): Promise<void> {
-    const { handler } = this.#delivery;
+    const { handler, source, options } = this.#delivery;
     const { segment, pieces, isTold } = begun;
     const news = await begun.next();
     for (const index of [...news.done, ...news.handedBack]) isTold[index] = 1;
@@ -127,7 +127,9 @@ class HelpedRun {
     freeMemory(news.bytes);
     const { end } = news;
     if (end === undefined) return;
-    const error = end.error && new LbsError(end.error.code, end.error.message, hintOf(end.error));
+    const told = end.error && new LbsError(end.error.code, end.error.message, hintOf(end.error));
+    const fileName = source.fileOf(segment)?.name ?? '';
+    const error = told && (await source.whatFailed(told, fileName, options.signal));
     if (error && !isDamage(error)) throw error;
     const reason = error ? messageOf(error) : 'the segment does not hold it';
     for (const index of pieces.keys()) {

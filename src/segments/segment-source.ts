@@ -26,6 +26,9 @@ const BEGINNINGS: ReadonlyMap<string, { readonly at: number; readonly magic: Buf
   ['.xz', { at: 0, magic: Buffer.from('fd377a585a00', 'hex') }],
 ]);
 
+/** Of those that are there, to find out whether the key is here. */
+const OTHERS_TRIED_MAX = 3;
+
 /** An object of a segment; `data` is valid until the next batch is asked for. */
 export type SegmentObject = { readonly object: number; readonly data: Buffer };
 
@@ -40,6 +43,8 @@ export class SegmentSource {
   /** Commands by extension that replace those known. */
   readonly unfilters: ReadonlyMap<string, string> | undefined;
   readonly #files = new Map<string, StoredFile>();
+  /** Whether the key is here; found out when there is a doubt. */
+  #decryptable: Promise<boolean> | undefined;
 
   /** `files` is the listing of the store, for a caller that has it already. */
   constructor(
@@ -109,9 +114,51 @@ export class SegmentSource {
         unfilters: this.unfilters,
         signal,
       });
+    } catch (error) {
+      throw await this.whatFailed(error, file.name, signal);
     } finally {
       opened.close();
     }
+  }
+
+  /**
+   * What an error in reading a segment's file is to be taken for. One damaged bit can make a segment
+   * look as if it were encrypted to another key: where other segments can be decrypted, it is that.
+   */
+  async whatFailed(error: unknown, fileName: string, signal?: AbortSignal): Promise<unknown> {
+    if (!(error instanceof LbsError) || error.code !== 'decryption-key') return error;
+    const extension = parseSegmentFile(fileName)?.extension ?? '';
+    this.#decryptable ??= this.#canDecryptOther(extension, fileName, signal);
+    if (!(await this.#decryptable)) return error;
+    return new LbsError(
+      'segment-corrupt',
+      `others can be decrypted, this one not: ${error.message}`,
+      {
+        cause: error,
+      },
+    );
+  }
+
+  async #canDecryptOther(
+    extension: string,
+    fileName: string,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
+    const others = [...this.#files].filter(
+      ([, { name }]) => name !== fileName && parseSegmentFile(name)?.extension === extension,
+    );
+    for (const [segment, { name }] of others.slice(0, OTHERS_TRIED_MAX)) {
+      const opened = this.store.open(name);
+      try {
+        const options = { segment, fileName: name, unfilters: this.unfilters, signal };
+        for await (const batch of objectsOf(opened, options)) if (batch.length > 0) return true;
+      } catch (error) {
+        if (!(error instanceof LbsError) || error.code === 'interrupted') throw error;
+      } finally {
+        opened.close();
+      }
+    }
+    return false;
   }
 
   /** The open file of `segment`, for `objectsOf`. @throws {LbsError} store-missing-file, io */

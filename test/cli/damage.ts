@@ -1,8 +1,9 @@
 /** Stores with damage: verify names it, restore brings back everything that is not touched. */
-import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { copiedPlaces } from '../helpers/copied-places.ts';
+import { gpgHome } from '../helpers/gpg-home.ts';
 import { backupOptions, places, type Places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
 import { lbs, lbsExits, lbsOk, type Run } from '../helpers/run-lbs.ts';
@@ -93,6 +94,32 @@ for (const [way, harm] of Object.entries(WAYS)) {
     });
   }
 }
+
+test('a bit that makes a segment look as if it were for another key is damage to that segment', async (t) => {
+  const at = places(t);
+  const key = gpgHome(t);
+  const env = { ...key.env };
+  const filter = `--filter=gpg --batch --quiet --encrypt --trust-model always -r ${key.user}`;
+  makeFiles(at.tree, { victim: pseudoRandom('victim', 1000) });
+  await lbsOk(t, [...backupOptions(at), filter, '.'], { cwd: at.tree, env });
+  const old = segmentFiles(at.store);
+  makeFiles(at.tree, { bystander: pseudoRandom('bystander', 1000) });
+  await lbsOk(t, [...backupOptions(at), filter, '--full-metadata', '.'], { cwd: at.tree, env });
+  // The key's number is in bytes 3 to 10 of what gpg writes; of the old segments one has the data.
+  const harmed = old.toSorted((a, b) => statSync(join(at.store, b)).size - statSync(join(at.store, a)).size)[0] ?? ''; // prettier-ignore
+  const bytes = readFileSync(join(at.store, harmed));
+  bytes.writeUInt8((bytes[6] ?? 0) ^ 1, 6);
+  writeFileSync(join(at.store, harmed), bytes);
+  const run = await lbsExits(t, 4, ['verify', `--store=${at.store}`, '--data', 'latest'], { env });
+  t.true(run.stdout.includes(`damaged: ${harmed}: its sha1`), run.stdout);
+  t.regex(run.stdout, /: victim: /);
+  await lbsExits(t, 4, ['restore', `--store=${at.store}`, 'latest', at.target], { env });
+  t.deepEqual(readdirSync(at.target), ['bystander']);
+  // Without any key it is the key that is missing.
+  const other = gpgHome(t);
+  const locked = await lbsExits(t, 12, ['restore', `--store=${at.store}`, 'latest', at.base + '/x'], { env: { ...other.env } }); // prettier-ignore
+  t.regex(locked.stderr, /the key to this store is not here/);
+});
 
 test('after damage the next backup and its restore are whole again', async (t) => {
   const at = await storeOf(t, 'zstd -c');
