@@ -18,6 +18,8 @@ import type { SnapshotOptions } from './maintain/snapshot-metadata.ts';
 import type { ForgetOptions, ForgetSummary } from './maintain/forget-options.ts';
 import type { HealOptions, HealSummary } from './maintain/heal-options.ts';
 import type { SyncOptions, SyncSummary } from './maintain/sync-options.ts';
+import type { HealParityOptions } from './maintain/heal-parity.ts';
+import type { ParityOptions, ParitySummary } from './maintain/parity-options.ts';
 import type { RepairOptions, RepairSummary } from './maintain/repair-options.ts';
 import type { RebuildOptions, RebuildSummary } from './maintain/rebuild-options.ts';
 import type { CleanOptions, CleanSummary } from './maintain/clean.ts';
@@ -48,6 +50,8 @@ export type {
   RetentionRules,
 } from './maintain/retention.ts';
 export type { HealOptions, HealSummary } from './maintain/heal-options.ts';
+export type { HealParityOptions } from './maintain/heal-parity.ts';
+export type { ParityOptions, ParitySummary } from './maintain/parity-options.ts';
 export type { RepairedFile, RepairOptions, RepairSummary } from './maintain/repair-options.ts';
 export type { SyncOptions, SyncSummary } from './maintain/sync-options.ts';
 export type { RebuildOptions, RebuildSummary } from './maintain/rebuild-options.ts';
@@ -125,6 +129,21 @@ export async function sync(options: SyncOptions): Promise<SyncSummary> {
 export async function heal(options: HealOptions): Promise<HealSummary> {
   const run = await import('./maintain/heal.ts');
   return await run.heal(options);
+}
+
+/**
+ * Makes parity of the segments that have none yet. What is damaged is left out, reported, and
+ * counted in the summary. @throws {LbsError}
+ */
+export async function makeParity(options: ParityOptions): Promise<ParitySummary> {
+  const run = await import('./maintain/parity.ts');
+  return await run.makeParity(options);
+}
+
+/** As `heal`, from the store's own parity. @throws {LbsError} */
+export async function healFromParity(options: HealParityOptions): Promise<HealSummary> {
+  const run = await import('./maintain/heal-parity.ts');
+  return await run.healFromParity(options);
 }
 
 /**

@@ -49,6 +49,7 @@ const LOAD: Readonly<Record<CommandName, () => Promise<Command>>> = {
   hold: async () => (await import('./cli/command-notes.ts')).runHold,
   list: async () => (await import('./cli/command-list.ts')).runList,
   ls: async () => (await import('./cli/command-ls.ts')).runLs,
+  parity: async () => (await import('./cli/command-parity.ts')).runParity,
   prune: async () => (await import('./cli/command-prune.ts')).runPrune,
   rebuild: async () => (await import('./cli/command-rebuild.ts')).runRebuild,
   release: async () => (await import('./cli/command-notes.ts')).runRelease,

@@ -1,5 +1,7 @@
 /** `lbs sync` and `lbs heal`: from store to store. */
 import { EXIT, LbsError } from '../errors.ts';
+import type { HealParityOptions } from '../maintain/heal-parity.ts';
+import type { HealSummary } from '../maintain/heal-options.ts';
 import { humanCount, humanSize } from '../std/human-size.ts';
 import type { CommandInput } from './command.ts';
 import { openReport, verbosityOf } from './open-report.ts';
@@ -52,6 +54,20 @@ export async function runSync(input: CommandInput): Promise<number> {
   }
 }
 
+async function healFrom(from: string, options: HealParityOptions): Promise<HealSummary> {
+  const { heal } = await import('../maintain/heal.ts');
+  return await heal({ ...options, from });
+}
+
+/** @throws {LbsError} usage where there is no parity either */
+async function healAlone(options: HealParityOptions, usage: string): Promise<HealSummary> {
+  const { hasParity, healFromParity } = await import('../maintain/heal-parity.ts');
+  if (hasParity(options.store)) return await healFromParity(options);
+  throw new LbsError('usage', 'no --from=OTHER given, and the store has no parity', {
+    hint: usage,
+  });
+}
+
 /** Heals; 4 when something is damaged still. */
 export async function runHeal(input: CommandInput): Promise<number> {
   const { flags, outputs } = input;
@@ -60,14 +76,13 @@ export async function runHeal(input: CommandInput): Promise<number> {
   try {
     const reading = readOptionsOf(input, HEAL.example.join(''));
     const from = flags.text('from');
-    if (!from || flags.operands.length > 0) {
-      throw new LbsError('usage', from ? 'heal takes no arguments' : 'no --from=OTHER given', {
-        hint: `usage: lbs heal ${HEAL.usage.join('')}`,
-      });
+    const usage = `usage: lbs heal ${HEAL.usage.join('')}`;
+    if (flags.operands.length > 0) {
+      throw new LbsError('usage', 'heal takes no arguments', { hint: usage });
     }
-    const { heal } = await import('../maintain/heal.ts');
     const dryRun = flags.isOn('dry-run');
-    const summary = await heal({ ...reading, from, dryRun, report: report.report });
+    const options = { ...reading, dryRun, report: report.report };
+    const summary = await (from ? healFrom(from, options) : healAlone(options, usage));
     report.close();
     const { damaged, healed, left } = summary;
     if (flags.isOn('json')) {

@@ -31,6 +31,7 @@ const DURING: Readonly<Record<CommandName, string>> = {
   gc: 'prune',
   history: 'history',
   hold: 'hold',
+  parity: 'parity',
   prune: 'prune',
   rebuild: 'rebuild',
   release: 'release',

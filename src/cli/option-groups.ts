@@ -37,6 +37,7 @@ export type CommandName =
   | 'hold'
   | 'list'
   | 'ls'
+  | 'parity'
   | 'prune'
   | 'rebuild'
   | 'release'

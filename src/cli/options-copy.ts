@@ -83,10 +83,10 @@ export const REBUILD: CommandSpec = {
 
 export const HEAL: CommandSpec = {
   name: 'heal',
-  usage: ['--store=STORE --from=OTHER [OPTION...]'],
-  summary: 'Replaces damaged or missing files of a store by those of another.',
+  usage: ['--store=STORE [--from=OTHER] [OPTION...]'],
+  summary: 'Replaces damaged or missing files of a store by good ones.',
   details: [
-    'Every file that the snapshots of STORE need is held against its checksums, as "lbs verify" does it; only bytes that have these are taken from OTHER. Snapshots that STORE does not have at all are copied by "lbs sync".',
+    'Every file that the snapshots of STORE need is held against its checksums, as "lbs verify" does it; only bytes that have these are taken, from OTHER or, without it, of what the parity of STORE gives back ("lbs parity"), which has segments only. Snapshots that STORE does not have at all are copied by "lbs sync".',
   ],
   groups: [
     {

@@ -1,4 +1,4 @@
-/** The commands that mend a store from what is in it: repair. A part of the table in options.ts. */
+/** The commands that mend a store from what is in it: parity, repair. A part of the table in options.ts. */
 import {
   type CommandSpec,
   FAILED,
@@ -46,4 +46,38 @@ export const REPAIR: CommandSpec = {
     INTERRUPTED,
   ],
   example: ['lbs repair --store=/mnt/backup'],
+};
+
+export const PARITY: CommandSpec = {
+  name: 'parity',
+  usage: ['--store=STORE [OPTION...]'],
+  summary: 'Makes parity of segments, by which damage can be healed.',
+  details: [
+    'Segments that no parity protects yet are put into sets of 16, each of which gives back about any four that are lost or damaged: by "lbs heal", or by par2 alone. The program par2 is needed. Parity that is not needed any more is removed by "lbs gc".',
+  ],
+  groups: [
+    {
+      title: 'How',
+      options: [
+        {
+          name: 'redundancy',
+          value: 'PERCENT',
+          help: 'size of the parity in percent of the segments; default: 30',
+        },
+        { name: 'dry-run', short: 'n', help: 'say what would be made; change nothing' },
+      ],
+    },
+    WHAT_TO_READ,
+    WHAT_IS_SAID,
+  ],
+  exits: [
+    [0, 'all segments are protected'],
+    FAILED,
+    MISUSED,
+    [4, 'something is damaged, and was left out; each was named'],
+    MISSING,
+    UNSIGNED,
+    INTERRUPTED,
+  ],
+  example: ['lbs parity --store=/mnt/backup'],
 };

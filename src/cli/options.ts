@@ -33,7 +33,7 @@ import { WHY } from './options-why.ts';
 import { COMPACT } from './options-compact.ts';
 import { CLEAN, FORGET, GC, HOLD, PRUNE, RELEASE, TAG } from './options-keep.ts';
 import { HEAL, REBUILD, SYNC } from './options-copy.ts';
-import { REPAIR } from './options-repair.ts';
+import { PARITY, REPAIR } from './options-repair.ts';
 import { USAGE } from './options-usage.ts';
 import { RESTORE } from './options-restore.ts';
 
@@ -182,6 +182,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   VERIFY,
   USAGE,
   SYNC,
+  PARITY,
   HEAL,
   REPAIR,
   REBUILD,

@@ -20,6 +20,9 @@ const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/;
 const MISLEADING = /\d{8}T\d{6}\./;
 const SNAPSHOT_FILE = /^snapshot-((?:[^/]+-)?\d{8}T\d{6})\.(lbs|cumulus|sha1sums|sha256sums)$/;
 
+/** parity-file.ts has more of it. */
+const PARITY_FILE = /^parity-[0-9a-f]{32}\.(?:par2|vol\d{1,6}\+\d{1,6}\.par2|sums)$/;
+
 /** Checks a scheme given by a person. @throws {LbsError} usage */
 export function checkScheme(scheme: string): string {
   if (SCHEME.test(scheme) && !TIMESTAMP.test(scheme)) return scheme;
@@ -104,6 +107,7 @@ export function isStoreFile(file: string): boolean {
     parseSnapshotFile(file) !== undefined ||
     parseNoteFile(file) !== undefined ||
     parseCollectionFile(file) !== undefined ||
+    PARITY_FILE.test(file) ||
     parseSegmentListFile(file) !== undefined
   );
 }

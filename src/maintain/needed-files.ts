@@ -7,6 +7,7 @@
  * is held against its checksums file.
  */
 import { LbsError } from '../errors.ts';
+import { parseParityFile } from '../format/parity-file.ts';
 import {
   parseNoteFile,
   parseSegmentFile,
@@ -21,6 +22,7 @@ import {
   readSmallFile,
   snapshotsAmong,
 } from '../snapshots/open-snapshot.ts';
+import { paritySets, usefulSets } from './parity-sets.ts';
 import { SMALL_FILE_BYTES_MAX, type Store, type StoredFile } from '../stores/store.ts';
 
 /** Of a person, beside a segment: it says of what the segment was, not that it is one. */
@@ -48,6 +50,8 @@ export class NeededFiles {
   /** Snapshots whose descriptors were read already. */
   readonly #known = new Set<string>();
   readonly #segments = new Set<string>();
+  /** Ids of parity sets that are needed; found out when there are any, and anew after each reading. */
+  #parity: ReadonlySet<string> | undefined;
 
   constructor(store: Store, options: NeededOptions = {}) {
     this.#store = store;
@@ -65,6 +69,7 @@ export class NeededFiles {
     files: readonly StoredFile[],
     gone: ReadonlySet<string> = NOTHING,
   ): Promise<SnapshotFile[]> {
+    this.#parity = undefined;
     const names = new Set(files.map(({ name }) => name));
     const hit: SnapshotFile[] = [];
     for (const snapshot of snapshotsAmong(files)) {
@@ -146,8 +151,23 @@ export class NeededFiles {
     return lacking;
   }
 
+  /** Of parity, the best sets are needed that segments have. One whose list is damaged may be one. */
+  #isUnneededParity(id: string): boolean {
+    this.#parity ??= this.#neededParity();
+    return !this.#parity.has(id);
+  }
+
+  #neededParity(): ReadonlySet<string> {
+    const { sets, damagedLists } = paritySets(this.#store, this.#store.list());
+    const isNeeded = (file: string) => this.#segments.has(parseSegmentFile(file)?.segment ?? '');
+    const damaged = damagedLists.flatMap((file) => parseParityFile(file)?.id ?? []);
+    return new Set([...usefulSets(sets, isNeeded), ...damaged]);
+  }
+
   /** True for a file of a store's own that no snapshot needs. */
   isUnneeded(name: string): boolean {
+    const parity = parseParityFile(name);
+    if (parity !== undefined) return this.#isUnneededParity(parity.id);
     const segment = parseSegmentFile(name)?.segment;
     if (segment !== undefined) return !this.#segments.has(segment) && !BESIDE_A_SEGMENT.test(name);
     const snapshot = parseSnapshotFile(name);

@@ -80,6 +80,11 @@ export class ChecksumVerifier {
     return this.#damagedSegments;
   }
 
+  /** The SHA-256 of a file, as the lists of the snapshots have it. */
+  recordedSha256(file: string): string | undefined {
+    return this.#expected.get(file)?.sha256;
+  }
+
   /**
    * Reads the checksums files of a snapshot, and notes what they say of the segments.
    * @throws {LbsError} filter-missing, decryption-key, interrupted

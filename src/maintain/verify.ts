@@ -29,6 +29,7 @@ import { segmentListsAmong } from './read-segment-list.ts';
 import { SegmentFacts } from './segment-facts.ts';
 import { ChecksumVerifier } from './verify-checksums.ts';
 import { ContentsVerifier } from './verify-contents.ts';
+import { verifyParity } from './verify-parity.ts';
 import type { UnneededFiles, VerifyOptions, VerifySummary } from './verify-options.ts';
 import { VerifyProgress } from './verify-progress.ts';
 
@@ -54,9 +55,8 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
       hint: 'is the disk mounted? "lbs list" shows what there is',
     });
   }
-  if (options.snapshots === undefined || options.snapshots.length === 0) {
-    noteLostDescriptors(files, report);
-  }
+  const isOfAll = (options.snapshots ?? []).length === 0;
+  if (isOfAll) noteLostDescriptors(files, report);
   const damage = new DamageLog(report);
   const progress = new VerifyProgress(report, signal);
 
@@ -82,6 +82,10 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
       }
     }
     await checksums.check();
+    if (depth === 'data' && isOfAll) {
+      const recordedSha256 = (file: string) => checksums.recordedSha256(file);
+      await verifyParity({ store, files, damage, progress, recordedSha256 });
+    }
 
     const { damagedSegments } = checksums;
     let filesChecked = 0;

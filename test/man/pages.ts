@@ -27,6 +27,7 @@ const COMMANDS = [
   'hold',
   'list',
   'ls',
+  'parity',
   'prune',
   'rebuild',
   'release',
