@@ -28,7 +28,7 @@ import { NeededFiles } from './needed-files.ts';
 import { segmentListsAmong } from './read-segment-list.ts';
 import { SegmentFacts } from './segment-facts.ts';
 import { ChecksumVerifier } from './verify-checksums.ts';
-import { ContentsVerifier } from './verify-contents.ts';
+import { type ContentsRun, ContentsVerifier } from './verify-contents.ts';
 import { verifyParity } from './verify-parity.ts';
 import type { UnneededFiles, VerifyOptions, VerifySummary } from './verify-options.ts';
 import { VerifyProgress } from './verify-progress.ts';
@@ -88,18 +88,9 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
     }
 
     const { damagedSegments } = checksums;
-    let filesChecked = 0;
-    if (depth !== 'checksums' || damagedSegments.size > 0) {
-      const contents = new ContentsVerifier({ ...run, damagedSegments });
-      try {
-        // Descriptors are read anew in each stage: those of a large store do not fit into memory.
-        const opened = () => openAll(store, usable, verifyKey);
-        await verifyContents(contents, opened, depth === 'checksums' ? damagedSegments : undefined);
-        filesChecked = contents.files;
-      } finally {
-        contents.close();
-      }
-    }
+    const contentsRun = { ...run, damagedSegments };
+    // Descriptors are read anew in each stage: those of a large store do not fit into memory.
+    const filesChecked = await checkContents(contentsRun, () => openAll(store, usable, verifyKey));
     return {
       depth,
       snapshots: chosen.map(({ name }) => name),
@@ -142,6 +133,22 @@ function noteLostDescriptors(files: readonly StoredFile[], report: Report): void
   for (const name of lost) {
     const message = `snapshot-${name}.lbs is not there, but checksums files of it are: a backup was stopped, or it is lost ("lbs repair" can make it again)`;
     report({ type: 'note', message });
+  }
+}
+
+/** The files whose content was checked. */
+async function checkContents(
+  run: ContentsRun,
+  opened: () => AsyncGenerator<OpenSnapshot>,
+): Promise<number> {
+  const { depth, damagedSegments } = run;
+  if (depth === 'checksums' && damagedSegments.size === 0) return 0;
+  const contents = new ContentsVerifier(run);
+  try {
+    await verifyContents(contents, opened, depth === 'checksums' ? damagedSegments : undefined);
+    return contents.files;
+  } finally {
+    contents.close();
   }
 }
 
