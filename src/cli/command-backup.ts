@@ -13,7 +13,7 @@ import { COMMANDS } from './options.ts';
 import { percentOf } from './percent.ts';
 import { segmentSizeOf, signingOf } from './storing-flags.ts';
 import { markerNamesOf, namedPathsOf, rulesOf } from './selection-flags.ts';
-import { present, schemeOf, signingOf, storeOf, unfiltersOf } from './store-flags.ts';
+import { present, schemeOf, storeOf, unfiltersOf } from './store-flags.ts';
 
 const EXAMPLE = 'lbs --dest=/mnt/backup /home';
 const SLASH = 0x2f;

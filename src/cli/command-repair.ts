@@ -5,7 +5,8 @@ import { showText } from '../std/byte-path.ts';
 import { humanCount } from '../std/human-size.ts';
 import type { CommandInput } from './command.ts';
 import { openReport, verbosityOf } from './open-report.ts';
-import { present, readOptionsOf, refuseOperands, signingOf } from './store-flags.ts';
+import { present, readOptionsOf, refuseOperands } from './store-flags.ts';
+import { signingOf } from './storing-flags.ts';
 
 /** Repairs; 4 when something could not be made again. */
 export async function runRepair(input: CommandInput): Promise<number> {

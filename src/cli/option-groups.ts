@@ -167,22 +167,6 @@ export const WHAT_TO_READ: OptionGroup = {
   options: [STORE, SCHEME, VERIFY_KEY, UNFILTER],
 };
 
-export const SIGNING: OptionGroup = {
-  title: 'Signing',
-  options: [
-    {
-      name: 'signature-filter',
-      value: 'COMMAND',
-      help: 'sign with a command, as in "gpg --clearsign"',
-    },
-    {
-      name: 'sign-key',
-      value: 'FILE',
-      help: 'sign with the OpenPGP secret key in FILE; its passphrase comes from LBS_SIGN_PASSPHRASE, LBS_SIGN_PASSPHRASE_FILE or LBS_SIGN_PASSPHRASE_COMMAND',
-    },
-  ],
-};
-
 /** Rules of a backup and of a restore. */
 export const EXCLUDE: OptionSpec = {
   name: 'exclude',

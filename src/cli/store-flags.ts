@@ -45,20 +45,6 @@ export function unfiltersOf(flags: FlagValues): ReadonlyMap<string, string> | un
   return unfilters.size === 0 ? undefined : unfilters;
 }
 
-/** How to sign a descriptor: what the command line says wins over the configuration. @throws {LbsError} usage */
-export function signingOf(flags: FlagValues): { signatureFilter?: string; signKey?: string } {
-  const signatureFilter = flags.text('signature-filter');
-  const signKey = flags.text('sign-key');
-  if (signatureFilter === undefined || signKey === undefined) {
-    return present({ signatureFilter, signKey });
-  }
-  const isFilterGiven = flags.isGiven('signature-filter');
-  if (isFilterGiven !== flags.isGiven('sign-key')) {
-    return isFilterGiven ? { signatureFilter } : { signKey };
-  }
-  throw new LbsError('usage', 'give either --signature-filter or --sign-key, not both');
-}
-
 /** What every command that reads a store needs. @throws {LbsError} usage */
 export function readOptionsOf({ flags, signal }: CommandInput, example: string): ReadOptions {
   const verifyKey = flags.text('verify-key');

@@ -34,7 +34,7 @@ import {
 import { signWithFilter, signWithKey } from '../snapshots/signature.ts';
 import { openStore } from '../stores/open-store.ts';
 import { SMALL_FILE_BYTES_MAX, type Store, type StoredFile } from '../stores/store.ts';
-import { VERSION } from '../version.ts';
+import { VERSION } from '../std/version.ts';
 import { refuseInterrupted } from './copy-file.ts';
 import type { Sums } from './examine-file.ts';
 import { type FoundRoot, findRoot } from './lost-root.ts';
