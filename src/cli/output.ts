@@ -6,6 +6,7 @@
 import type { Writable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import { errnoName } from '../errors.ts';
+import { safeLine } from '../std/byte-path.ts';
 
 /** Large enough that a listing of a million names is not a million writes. */
 const BUFFERED_CHARS_MAX = 16 * 1024;
@@ -40,9 +41,12 @@ export class Output {
     return this.#failure;
   }
 
-  /** Writes a line; never waits. `text` has no line end and nothing unsafe for a screen. */
+  /**
+   * Writes a line; never waits. `text` has no line end. What a terminal would not just print is
+   * escaped here at the latest, in JSON too: a program may show what it is given.
+   */
   line(text: string): void {
-    this.#pending += `${text}\n`;
+    this.#pending += `${safeLine(text)}\n`;
     if (!this.#isBuffered || this.#pending.length >= BUFFERED_CHARS_MAX) this.#write();
   }
 

@@ -103,6 +103,21 @@ export function showText(text: string): string {
   });
 }
 
+// The same without the backslash, which is in texts that are safe already, and in JSON.
+const UNSAFE_IN_LINE =
+  /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+
+/**
+ * A whole line with `\uNNNN` for what a terminal would not just print. In JSON it means the same as
+ * before; in a text it is the last guard, for words of a store that nobody has looked at.
+ */
+export function safeLine(line: string): string {
+  return line.replace(
+    UNSAFE_IN_LINE,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
 /** A path for a screen: never lets a file name write to the terminal. Not reversible to bytes. */
 export function showPath(path: Buffer): string {
   const text = utf8Of(path);
