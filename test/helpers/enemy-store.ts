@@ -38,6 +38,22 @@ export type EnemyOptions = {
 export class EnemyStore {
   readonly #objects: Buffer[] = [];
   #log: Buffer[] = [];
+  #place = '';
+  #places = 0;
+
+  /** Entries from here on lie in a directory of their own, and names of a file are of one file there. */
+  in(place: string): this {
+    this.#place = '';
+    this.directory(place);
+    this.#place = `${place}/`;
+    this.#places++;
+    return this;
+  }
+
+  /** Makes entries names of one file, with the others of this place. */
+  get hard(): Fields {
+    return { inode: `1/${this.#places}`, links: '2' };
+  }
 
   /** Puts a block into the data segment; its reference. */
   block(bytes: Buffer | string): string {
@@ -61,7 +77,8 @@ export class EnemyStore {
       ...fields,
       type,
     };
-    return this.raw(formatStanza(Buffer.from(path), Object.entries(all)));
+    const full = Buffer.concat([Buffer.from(this.#place), Buffer.from(path)]);
+    return this.raw(formatStanza(full, Object.entries(all)));
   }
 
   directory(path: string | Buffer, fields: Fields = {}): this {
@@ -83,6 +100,7 @@ export class EnemyStore {
     });
   }
 
+  /** The log as it is so far. */
   get log(): Buffer {
     return Buffer.concat(this.#log);
   }
