@@ -22,7 +22,7 @@ import {
 import { type Stanza, StanzaParser } from '../format/stanza.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
 import { type BytePath, showPath } from '../std/byte-path.ts';
-import { isDamage, MetadataObjects, type WantedObjects } from './metadata-objects.ts';
+import { GivenBytes, isDamage, MetadataObjects, type WantedObjects } from './metadata-objects.ts';
 import { LogNarrower, type LogTexts, type NarrowedLog } from './narrow-log.ts';
 
 /**
@@ -129,6 +129,9 @@ class LogReader {
   /** The stanza before this place, when it was taken. */
   #taken: { readonly text: string; readonly start: number; readonly end: number } | undefined;
   #narrowed: NarrowedLog = new Map();
+  /** An entry is told once, however often a hostile log names the object that it is in. */
+  readonly #given = new GivenBytes();
+  #listBytes = 0;
 
   constructor(objects: MetadataObjects, dialect: SliceDialect, options: ReadMetadataOptions) {
     this.#objects = objects;
@@ -172,7 +175,7 @@ class LogReader {
     for (let depth = 1; depth <= LOG_DEPTH_MAX + LIST_DEPTH_MAX; depth++) {
       const wanted: WantedObjects = new Map();
       let found = 0;
-      for (const reference of this.#referencesAt(root, depth)) {
+      for (const reference of this.#referencesAt(root, depth, new GivenBytes())) {
         this.#objects.want(reference, wanted);
         if (++found % ENTRIES_PER_TURN === 0) await this.pause();
       }
@@ -182,21 +185,32 @@ class LogReader {
   }
 
   /** References `down` levels below (1 is `top` itself), through objects fetched already. */
-  *#referencesAt(top: ObjectReference, down: number, depth = 1): Generator<ObjectReference> {
+  *#referencesAt(
+    top: ObjectReference,
+    down: number,
+    given: GivenBytes,
+    depth = 1,
+  ): Generator<ObjectReference> {
     if (this.#isKnown(top, depth)) return;
     if (down === 1) {
       yield top;
       return;
     }
     const narrowed = this.#narrowed.get(this.#nameOf(top));
-    const references =
-      narrowed ?? this.#useIfAny(top, (text) => [...indirectReferences(text, this.#dialect)]) ?? [];
-    for (const reference of references) yield* this.#referencesAt(reference, down - 1, depth + 1);
+    const all = (text: Buffer) => [...indirectReferences(text, this.#dialect)];
+    const references = narrowed ?? this.#useIfAny(top, all, given) ?? [];
+    for (const reference of references) {
+      yield* this.#referencesAt(reference, down - 1, given, depth + 1);
+    }
   }
 
-  #useIfAny<T>(reference: ObjectReference, action: (bytes: Buffer) => T): T | undefined {
+  #useIfAny<T>(
+    reference: ObjectReference,
+    action: (bytes: Buffer) => T,
+    given?: GivenBytes,
+  ): T | undefined {
     try {
-      return this.#objects.use(reference, action);
+      return this.#objects.use(reference, action, given);
     } catch (error) {
       // Told of when its turn in the log comes.
       if (!isDamage(error)) throw error;
@@ -233,7 +247,7 @@ class LogReader {
   *#entriesOf(top: ObjectReference, depth: number): Generator<Entry | undefined> {
     let text: string;
     try {
-      text = this.#objects.use(top, latin1);
+      text = this.#objects.use(top, latin1, this.#given);
     } catch (error) {
       this.#damaged(error, undefined);
       return;
@@ -297,7 +311,7 @@ class LogReader {
     try {
       entry = parseEntry(stanza);
       if (entry.data.some((text) => text.startsWith('@'))) {
-        entry = { ...entry, data: this.#plainData(entry.data, 1) };
+        entry = { ...entry, data: this.#plainData(entry.data, new GivenBytes(), 1) };
       }
     } catch (error) {
       this.#damaged(error, entry?.path);
@@ -309,17 +323,22 @@ class LogReader {
   }
 
   /** References with the lists of blocks that some of them stand for put in their place. */
-  #plainData(data: readonly string[], depth: number): string[] {
+  #plainData(data: readonly string[], given: GivenBytes, depth: number): string[] {
     if (depth > LIST_DEPTH_MAX)
       throw new LbsError('format-syntax', 'lists of blocks nested too deep');
     return data.flatMap((text) => {
       if (!text.startsWith('@')) return [text];
       const reference = objectReference(text.slice(1), this.#dialect);
-      const list = this.#objects.use(reference, latin1);
+      const list = this.#objects.use(reference, latin1, given);
+      this.#listBytes += list.length;
+      if (this.#listBytes > this.#objects.textBytesMax) {
+        throw new LbsError('format-syntax', 'lists of blocks are far longer than they can be');
+      }
       this.#options.onObject?.(reference);
       const lines = list.split(/\s+/);
       return this.#plainData(
         lines.filter((line) => line !== ''),
+        given,
         depth + 1,
       );
     });

@@ -46,6 +46,26 @@ export function isDamage(error: unknown): boolean {
   return error instanceof LbsError && !NOT_DAMAGE.has(error.code);
 }
 
+/**
+ * An honest log comes to a fifth or a tenth behind the filter. A hostile one that unpacks to a
+ * thousand times its size, or names its lists again and again, ends here.
+ */
+const TEXT_BYTES_FREE = 64 * 1024 * 1024;
+const TEXT_PER_STORED_MAX = 256;
+
+/** Adds up what is given out of each object: a log has each byte of an object once. */
+export class GivenBytes {
+  readonly #given = new Map<object, number>();
+
+  /** False when that would be more than there is. */
+  take(object: object, bytes: number, bytesMax: number): boolean {
+    const given = (this.#given.get(object) ?? 0) + bytes;
+    if (given > bytesMax) return false;
+    this.#given.set(object, given);
+    return true;
+  }
+}
+
 /** Kept in memory; more goes to the file, which mostly stays in the system's cache. */
 const MEMORY_BYTES_MAX = 8 * 1024 * 1024;
 
@@ -62,6 +82,8 @@ export class MetadataObjects {
   readonly #isSearch: boolean;
   readonly #spool: SpoolFile;
   readonly #slots = new Map<string, Slots>();
+  #storedBytes = 0;
+  #keptBytes = 0;
   /** By segment, the one used last at the end; undefined where there can be none. */
   readonly #finders = new Map<string, ObjectFinder | undefined>();
 
@@ -75,6 +97,11 @@ export class MetadataObjects {
   /** Bytes kept on disk. */
   get fileBytes(): number {
     return this.#spool.fileBytes;
+  }
+
+  /** How much text an honest log can be that lies in the segments read so far. */
+  get textBytesMax(): number {
+    return TEXT_BYTES_FREE + this.#storedBytes * TEXT_PER_STORED_MAX;
   }
 
   /** Adds the object of `reference` to `wanted`, unless it is here or known to be lost. */
@@ -95,7 +122,10 @@ export class MetadataObjects {
 
   async #loadSegment(segment: string, wanted: ReadonlySet<number>): Promise<void> {
     let slots = this.#slots.get(segment);
-    if (slots === undefined) this.#slots.set(segment, (slots = new Map()));
+    if (slots === undefined) {
+      this.#slots.set(segment, (slots = new Map()));
+      this.#storedBytes += this.#source.fileOf(segment)?.sizeBytes ?? 0;
+    }
     let reason = 'the segment does not hold it';
     try {
       if (wanted.size <= FIND_MAX && (await this.#find(segment, wanted, slots))) return;
@@ -163,16 +193,22 @@ export class MetadataObjects {
     return this.#isSearch && this.#spool.fileBytes < SEARCH_FILE_BYTES_MAX;
   }
 
+  /** @throws {LbsError} segment-corrupt when there is more than a log can be */
   #keep(data: Buffer): Slot {
+    this.#keptBytes += data.length;
+    if (this.#keptBytes > this.textBytesMax) {
+      throw new LbsError('segment-corrupt', 'its metadata unpacks to far more than it can be');
+    }
     return { kind: 'kept', spooled: this.#spool.put(data), checked: undefined };
   }
 
   /**
-   * Hands the bytes that `reference` means to `action`, their checksum and size checked. They are
+   * Hands the bytes that `reference` means to `action`, their checksum and size checked, and with
+   * `given` not more often than they are there. They are
    * valid during the call only: left to the collector, pieces of 64 KiB each once took 50 MB.
    * @throws {LbsError} segment-corrupt, with what is wrong, when they cannot be had
    */
-  use<T>(reference: ObjectReference, action: (bytes: Buffer) => T): T {
+  use<T>(reference: ObjectReference, action: (bytes: Buffer) => T, given?: GivenBytes): T {
     const { checksum, slice, exactSize } = reference;
     const slot = this.#slots.get(reference.segment)?.get(reference.object);
     if (slot === undefined) throw lost(reference, 'it was not read');
@@ -184,6 +220,9 @@ export class MetadataObjects {
     const { start, length } = slice ?? { start: 0, length: spooled.length };
     if (start + length > spooled.length) {
       throw lost(reference, `bytes ${start}+${length} of its ${spooled.length} are asked for`);
+    }
+    if (given?.take(slot, length, spooled.length) === false) {
+      throw lost(reference, 'the metadata has it more than once');
     }
     const isChecked = checksum === undefined || checksum === slot.checked;
     const [from, bytes] = isChecked ? [start, length] : [0, spooled.length];

@@ -120,7 +120,7 @@ export class LogNarrower {
     const [only] = items;
     if (only === undefined || !this.#wanted.areWithin(range.from, range.to)) return;
     if (this.#wanted.haveAll(range.from, range.to)) {
-      kept.push(...items);
+      for (const item of items) kept.push(item);
       return;
     }
     if (items.length === 1) {
@@ -131,7 +131,7 @@ export class LogNarrower {
     const middle = items.length >> 1;
     const middlePath = await this.#firstPathOf(items[middle], depth + 1);
     if (middlePath === undefined || !isInside(middlePath, range)) {
-      kept.push(...items);
+      for (const item of items) kept.push(item);
       return;
     }
     const { from, to } = range;

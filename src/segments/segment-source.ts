@@ -14,6 +14,10 @@ import { ObjectFinder } from './object-finder.ts';
 import { TarReader } from './tar-reader.ts';
 import { unfilter, unfilterCommand } from './unfilter.ts';
 
+/** What a writer puts into a segment at most, whatever it comes to behind the filter, and then some. */
+const RAW_BYTES_MAX = 1152 * 1024 * 1024;
+/** Larger ones are of large files: more than this no one has ever squeezed of different blocks. */
+const RAW_PER_STORED_MAX = 1024;
 /** Files of less than this are read whole as fast as an object is found in them. */
 const FINDER_BYTES_MIN = 512 * 1024;
 
@@ -239,10 +243,15 @@ export async function* objectsOf(
   let batch: SegmentObject[] = [];
   const reader = new TarReader(segment, (object, data) => batch.push({ object, data }));
   const extension = parseSegmentFile(fileName)?.extension ?? '';
+  let roomBytes = Math.max(RAW_BYTES_MAX, file.sizeBytes * RAW_PER_STORED_MAX);
   try {
     for await (const chunk of unfilter(file, extension, { overrides: unfilters, signal })) {
       let damage: unknown;
+      roomBytes -= chunk.length;
       try {
+        // A file of some KiB can unpack to terabytes.
+        if (roomBytes < 0)
+          throw new LbsError('segment-corrupt', 'it unpacks to more than any segment holds');
         reader.push(chunk);
       } catch (error) {
         damage = error;

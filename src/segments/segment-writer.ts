@@ -32,6 +32,8 @@ const SEGMENT_SIZE_BYTES_MIN = 64 * 1024;
 const SEGMENT_SIZE_BYTES_MAX = 1024 * 1024 * 1024;
 /** The originals closed a segment at the latest when 128 times its target had gone in. */
 const RAW_PER_TARGET_MAX = 128;
+/** And readers take what unpacks to much more than this for an attack. */
+const RAW_BYTES_MAX = 1024 * 1024 * 1024;
 /** A command's input is held in memory until it runs: the limit for each open segment. */
 const COMMAND_RAW_BYTES_MAX = 32 * 1024 * 1024;
 /** Objects in one segment. Each is remembered (some 100 bytes) until its segment is durable, and
@@ -182,7 +184,9 @@ export class SegmentWriter {
   #isFull(segment: OpenSegment): boolean {
     const { targetBytes, filter } = this.#options;
     const rawMax =
-      filter.codec === undefined ? COMMAND_RAW_BYTES_MAX : targetBytes * RAW_PER_TARGET_MAX;
+      filter.codec === undefined
+        ? COMMAND_RAW_BYTES_MAX
+        : Math.min(targetBytes * RAW_PER_TARGET_MAX, RAW_BYTES_MAX);
     return (
       segment.sink.estimatedBytes() >= targetBytes ||
       segment.rawBytes >= rawMax ||

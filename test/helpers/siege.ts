@@ -84,7 +84,12 @@ async function watch(
   const { child, done } = startLbs(t, args, options);
   let used = { peakBytes: 0, cpuS: 0, writtenBytes: 0 };
   const timer = setInterval(() => {
-    used = usageOf(child.pid ?? 0) ?? used;
+    const now = usageOf(child.pid ?? 0) ?? used;
+    used = {
+      peakBytes: Math.max(used.peakBytes, now.peakBytes),
+      cpuS: Math.max(used.cpuS, now.cpuS),
+      writtenBytes: Math.max(used.writtenBytes, now.writtenBytes),
+    };
     const isTooMuch =
       used.peakBytes > PEAK_BYTES_MAX ||
       used.cpuS > CPU_S_MAX ||
