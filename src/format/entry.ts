@@ -136,13 +136,22 @@ function device(stanza: Stanza): Entry['device'] {
   return match ? { major: Number(match[1]), minor: Number(match[2]) } : undefined;
 }
 
-function words(text: string | undefined): string[] {
+/** More than the references of any file that fits into a stanza. */
+const WORDS_MAX = 2_000_000;
+
+function words(stanza: Stanza, key: string): string[] {
+  const text = stanza.get(key);
   if (text === undefined || text === '') return [];
-  return /\s/.test(text) ? text.split(/\s+/).filter((word) => word !== '') : [text];
+  if (!/\s/.test(text)) return [text];
+  const found: string[] = [];
+  for (const [word] of text.matchAll(/\S+/g)) {
+    if (found.push(word) > WORDS_MAX) return bad(stanza, key);
+  }
+  return found;
 }
 
 function xattrs(stanza: Stanza): Xattr[] {
-  return words(stanza.get('xattrs')).map((word) => {
+  return words(stanza, 'xattrs').map((word) => {
     const equals = word.indexOf('=');
     if (equals <= 0) return bad(stanza, 'xattrs');
     return {
@@ -153,10 +162,9 @@ function xattrs(stanza: Stanza): Xattr[] {
 }
 
 function holes(stanza: Stanza): ByteRange[] | undefined {
-  const text = stanza.get('holes');
   // Our own stanzas always have sha256; without `holes` they say that there are none.
-  if (text === undefined) return stanza.has('sha256') ? [] : undefined;
-  return words(text).map((word) => {
+  if (!stanza.has('holes')) return stanza.has('sha256') ? [] : undefined;
+  return words(stanza, 'holes').map((word) => {
     const match = /^(\d{1,16})\+(\d{1,16})$/.exec(word);
     const range = { start: Number(match?.[1]), length: Number(match?.[2]) };
     return Number.isSafeInteger(range.start + range.length) ? range : bad(stanza, 'holes');
@@ -187,9 +195,9 @@ export function parseEntry(stanza: Stanza): Entry {
   const owner = account(stanza, 'user');
   const group = account(stanza, 'group');
   const target = stanza.get('target') ?? stanza.get('contents');
-  const data = type === 'f' ? words(stanza.get('data')) : [];
+  const data = type === 'f' ? words(stanza, 'data') : [];
   const whole = sha256(stanza);
-  const blocks = words(stanza.get('block_sha256')).map((hex) => (hex === '-' ? undefined : hex));
+  const blocks = words(stanza, 'block_sha256').map((hex) => (hex === '-' ? undefined : hex));
   const flags = stanza.get('flags') ?? '0';
   if (!/^[0-9a-f]{1,12}$/.test(flags)) bad(stanza, 'flags');
   const mode = stanza.get('mode');

@@ -16,8 +16,8 @@ import { unfilter, unfilterCommand } from './unfilter.ts';
 
 /** What a writer puts into a segment at most, whatever it comes to behind the filter, and then some. */
 const RAW_BYTES_MAX = 1152 * 1024 * 1024;
-/** Larger ones are of large files: more than this no one has ever squeezed of different blocks. */
-const RAW_PER_STORED_MAX = 1024;
+/** Larger ones are of large files: different blocks with their headers come to no less than this. */
+const RAW_PER_STORED_MAX = 16 * 1024;
 /** Files of less than this are read whole as fast as an object is found in them. */
 const FINDER_BYTES_MIN = 512 * 1024;
 

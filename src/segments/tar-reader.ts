@@ -18,6 +18,8 @@ export const OBJECT_BYTES_MAX = 64 * 1024 * 1024;
 
 const OBJECT_NUMBER = /^[0-9a-f]{8,12}$/;
 const END_BLOCKS = 2;
+/** Programs fill up an archive to a whole record, of 10 KiB mostly; a bomb has gigabytes of zeros. */
+const ZERO_BLOCKS_MAX = 4096;
 
 export type TarReaderOptions = {
   /** Objects larger than this are damage. */
@@ -111,6 +113,7 @@ export class TarReader {
     const header = readTarHeader(record);
     if (header === undefined) {
       this.#zeroBlocks++;
+      if (this.#zeroBlocks > ZERO_BLOCKS_MAX) throw this.#corrupt('zeros without end behind it');
       return;
     }
     // After the end only zeros may follow (tar pads archives to whole records with them).

@@ -1,0 +1,144 @@
+/**
+ * Files of some KiB that unpack to gigabytes: under each filter, in blocks and in metadata. What is
+ * read of them is bounded by the size of the store, and none of it is kept in memory.
+ */
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
+import test from 'ava';
+import { DATA, EnemyStore, METADATA } from '../helpers/enemy-store.ts';
+import { objectName, segmentName, tarMember } from '../helpers/hand-made-store.ts';
+import { attacked, restoreAll, type Siege, siege } from '../helpers/siege.ts';
+
+const MIB = 1024 * 1024;
+const ZEROS = Buffer.alloc(32 * MIB);
+
+/** Puts `bytes` in the place of the file of a segment. */
+function replace(at: Siege, segment: string, extension: string, bytes: Buffer): void {
+  rmSync(join(at.store, `${segment}.tar`));
+  writeFileSync(join(at.store, `${segment}.tar${extension}`), bytes);
+}
+
+/** A store of a few files, without sums, whose blocks are to be replaced. */
+function small(at: Siege): EnemyStore {
+  const store = new EnemyStore().directory('.').file('x', 'x'.repeat(1000));
+  // What is not there has to be looked for up to the end.
+  store.file('y', 'y', { data: objectName(1, 0xffffff) });
+  store.write(at.store, { isWithoutSums: true });
+  return store;
+}
+
+async function readByAll(t: Parameters<typeof attacked>[0], at: Siege): Promise<void> {
+  const run = await attacked(t, at, restoreAll(at));
+  t.is(run.code, 4, run.stderr);
+  const verify = await attacked(t, at, ['verify', `--store=${at.store}`, '--data']);
+  t.is(verify.code, 4, verify.stderr);
+}
+
+test('42.zip: frames of zstd that unpack to zeros without end', async (t) => {
+  const at = siege(t);
+  small(at);
+  const frame = zstdCompressSync(ZEROS);
+  const tar = readFileSync(join(at.store, `${DATA}.tar`));
+  const frames = Array.from({ length: 200 }, () => frame);
+  replace(at, DATA, '.zst', Buffer.concat([zstdCompressSync(tar), ...frames]));
+  await readByAll(t, at);
+});
+
+test('42.zip: members of gzip that unpack to zeros without end', async (t) => {
+  const at = siege(t);
+  small(at);
+  const member = gzipSync(ZEROS, { level: 9 });
+  const tar = readFileSync(join(at.store, `${DATA}.tar`));
+  const members = Array.from({ length: 200 }, () => member);
+  replace(at, DATA, '.gz', Buffer.concat([gzipSync(tar), ...members]));
+  const run = await attacked(t, at, restoreAll(at));
+  t.is(run.code, 4, run.stderr);
+});
+
+test('CVE-2019-13232 (unzip): the objects of a segment are thousands of times its size', async (t) => {
+  const at = siege(t);
+  small(at);
+  const block = ZEROS.subarray(0, MIB);
+  const frames = Array.from({ length: 1500 }, (_, number) =>
+    zstdCompressSync(tarMember(objectName(1, number + 2), block)),
+  );
+  const tar = readFileSync(join(at.store, `${DATA}.tar`)).subarray(0, -1024);
+  replace(at, DATA, '.zst', Buffer.concat([zstdCompressSync(tar), ...frames]));
+  await readByAll(t, at);
+});
+
+test('metadata that unpacks to a thousand times its size is not kept', async (t) => {
+  const at = siege(t);
+  const store = small(at);
+  const text = Buffer.alloc(4 * MIB, 'x: y\n');
+  const count = 240;
+  const members = Array.from({ length: count }, (_, number) =>
+    tarMember(objectName(2, number), text),
+  );
+  const lines = Array.from({ length: count }, (_, number) => `@${objectName(2, number)}\n`);
+  const root = [tarMember(objectName(2, count), store.log)];
+  const all = `@${objectName(2, count)}\n${lines.join('')}`;
+  root.push(tarMember(objectName(2, count + 1), Buffer.from(all)), Buffer.alloc(1024));
+  const frames = [...members, ...root].map((part) => zstdCompressSync(part));
+  replace(at, METADATA, '.zst', Buffer.concat(frames));
+  const descriptor = join(at.store, 'snapshot-20200101T000000.lbs');
+  const described = readFileSync(descriptor, 'utf8');
+  const line = `Root: ${objectName(2, count + 1)}`;
+  writeFileSync(descriptor, described.replace(/^Root: .*$/m, line));
+  for (const args of [
+    ['ls', `--store=${at.store}`, 'latest'],
+    ['usage', `--store=${at.store}`],
+    restoreAll(at),
+  ]) {
+    await attacked(t, at, args);
+  }
+});
+
+test('an object, a line and a value of metadata as large as an object can be', async (t) => {
+  for (const [fill, bytes] of [
+    ['x', 60 * MIB],
+    [' y\n', 63 * MIB],
+    ['name: x\n', 60 * MIB],
+    ['a=b ', 60 * MIB],
+  ] as const) {
+    const at = siege(t);
+    const store = new EnemyStore().directory('.').file('x', 'x');
+    store.raw('name: huge\ntype: f\ndata: ').raw(fill.repeat(bytes / fill.length));
+    store.write(at.store, { isWithoutSums: true });
+    const tar = readFileSync(join(at.store, `${METADATA}.tar`));
+    replace(at, METADATA, '.zst', zstdCompressSync(tar));
+    const peakBytesMax = 600_000_000;
+    await attacked(t, at, ['ls', `--store=${at.store}`, 'latest'], { peakBytesMax });
+  }
+});
+
+test('frames that need a window of gigabytes, or say a size that they have not', async (t) => {
+  const at = siege(t);
+  small(at);
+  const tar = readFileSync(join(at.store, `${DATA}.tar`));
+  const whole = zstdCompressSync(tar);
+  const header = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
+  const block = whole.subarray(whole.length - 20);
+  const window = zstdCompressSync(Buffer.concat([tar, ZEROS, ZEROS, ZEROS, ZEROS, ZEROS]), {
+    params: { [constants.ZSTD_c_windowLog]: 27, [constants.ZSTD_c_contentSizeFlag]: 0 },
+  });
+  const frames = [
+    // Descriptor bytes: a window of 2^41 bytes; a content of 2^63; of 8 MiB; of none.
+    Buffer.concat([header, Buffer.from([0x00, 0xff]), block]),
+    Buffer.concat([header, Buffer.from([0xe0]), Buffer.alloc(8, 0xff), block]),
+    Buffer.concat([header, Buffer.from([0xa0, 0, 0, 0x80, 0]), block]),
+    Buffer.concat([header, Buffer.from([0x20, 0]), block]),
+    // One without content that says 4 GiB of it.
+    Buffer.concat([Buffer.from([0x50, 0x2a, 0x4d, 0x18, 0xff, 0xff, 0xff, 0xff]), whole]),
+    window,
+  ];
+  let file = `${DATA}.tar`;
+  for (const frame of frames) {
+    renameSync(join(at.store, file), join(at.store, `${segmentName(1)}.tar.zst`));
+    file = `${segmentName(1)}.tar.zst`;
+    writeFileSync(join(at.store, file), frame);
+    const run = await attacked(t, at, restoreAll(at));
+    t.is(run.code, 4, run.stderr);
+  }
+});
