@@ -35,6 +35,18 @@ export function signedBytes(lines: readonly string[]): Buffer {
   return Buffer.from(lines.join('\r\n'), 'latin1');
 }
 
+/** A million segments, and then some. */
+const LINES_MAX = 1_500_000;
+const NEWLINE = 0x0a;
+
+function hasMoreLines(text: Buffer, max: number): boolean {
+  let lines = 0;
+  for (let at = text.indexOf(NEWLINE); at >= 0; at = text.indexOf(NEWLINE, at + 1)) {
+    if (++lines > max) return true;
+  }
+  return false;
+}
+
 function bad(message: string): never {
   throw new LbsError('signature-bad', message);
 }
@@ -50,6 +62,7 @@ function undoDash(line: string): string {
  * anything else beside it
  */
 export function parseClearSigned(text: Buffer): ClearSigned {
+  if (hasMoreLines(text, LINES_MAX)) bad('it has more lines than any descriptor');
   const lines = signedLines(text);
   const begin = lines.indexOf(BEGIN_MESSAGE);
   if (begin < 0) throw new LbsError('signature-missing', 'it is not signed');

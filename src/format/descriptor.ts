@@ -10,6 +10,7 @@
  */
 import { LbsError } from '../errors.ts';
 import { sealed } from './descriptor-seal.ts';
+import { textLines } from '../std/text-lines.ts';
 import { parseReference, type ObjectReference, type SliceDialect } from './reference.ts';
 import { formatDate, parseDate } from './timestamp.ts';
 import { isSegmentName } from './snapshot-name.ts';
@@ -186,23 +187,49 @@ function topOf(text: string | undefined): Buffer | undefined {
   return top?.[0] === SLASH ? top : undefined;
 }
 
+/** With more nothing is said: a hostile store could have millions of them. */
+const PATHS_MAX = 100_000;
+
 function pathsOf(text: string | undefined): Buffer[] | undefined {
-  const words = text?.split(/\s+/).filter((word) => word !== '');
-  return words?.map((word) => uriUnescape(word));
+  if (text === undefined) return undefined;
+  const paths: Buffer[] = [];
+  for (const [word] of text.matchAll(/\S+/g)) {
+    if (paths.push(uriUnescape(word)) > PATHS_MAX) return undefined;
+  }
+  return paths;
+}
+
+/** @throws {LbsError} format-syntax */
+function segmentsOf(text: string): string[] {
+  const segments: string[] = [];
+  for (const [word] of text.matchAll(/\S+/g)) {
+    if (!isSegmentName(word)) {
+      throw new LbsError('format-syntax', `"${word.slice(0, 80)}" is not the name of a segment`);
+    }
+    segments.push(word);
+  }
+  return segments;
 }
 
 const CLEARSIGN_BEGIN = '-----BEGIN PGP SIGNED MESSAGE-----';
 const SIGNATURE_BEGIN = '-----BEGIN PGP SIGNATURE-----';
 
-/** The signed lines of a clear-signed text, dash-escapes undone; other text as it is. */
-function withoutArmor(text: string): string {
-  const lines = text.split(/\r?\n/);
-  const begin = lines.indexOf(CLEARSIGN_BEGIN);
-  if (begin < 0) return text;
-  const start = lines.indexOf('', begin);
-  const end = lines.indexOf(SIGNATURE_BEGIN, begin);
-  const body = lines.slice(start + 1, end < 0 ? undefined : end);
-  return body.map((line) => (line.startsWith('- ') ? line.slice(2) : line)).join('\n');
+const ARMOR = /^-----BEGIN PGP SIGNED MESSAGE-----\r?$/m;
+
+/** The signed lines of a clear-signed text, dash-escapes undone; of other text all lines. */
+function* linesWithoutArmor(text: string): Generator<string> {
+  const begin = isSigned(text) ? ARMOR.exec(text)?.index : undefined;
+  if (begin === undefined) {
+    yield* textLines(text);
+    return;
+  }
+  let isHead = true;
+  for (const whole of textLines(text.slice(begin))) {
+    const line = whole.endsWith('\r') ? whole.slice(0, -1) : whole;
+    if (line === SIGNATURE_BEGIN) return;
+    if (!isHead) yield line.startsWith('- ') ? line.slice(2) : line;
+    else if (line === '') isHead = false;
+  }
 }
 
 /** True for a clear-signed descriptor. */
@@ -218,7 +245,7 @@ export function parseDescriptor(text: string): Descriptor {
   const parser = new StanzaParser();
   const fields = new Map<string, string>();
   // Blank lines do not divide a descriptor: all of it is one record.
-  for (const line of withoutArmor(text).split('\n')) {
+  for (const line of linesWithoutArmor(text)) {
     if (line.trim() !== '') parser.line(line);
   }
   for (const [key, value] of parser.end() ?? []) fields.set(key, value);
@@ -235,11 +262,7 @@ export function parseDescriptor(text: string): Descriptor {
   if (rootText === undefined) throw new LbsError('format-syntax', 'no Root: in the descriptor');
   const root = parseReference(rootText, dialect);
   if (root.kind !== 'object') throw new LbsError('format-syntax', `unusable Root: ${rootText}`);
-  const segments = (fields.get('Segments') ?? '').split(/\s+/).filter((word) => word !== '');
-  const strange = segments.find((segment) => !isSegmentName(segment));
-  if (strange !== undefined) {
-    throw new LbsError('format-syntax', `"${strange.slice(0, 80)}" is not the name of a segment`);
-  }
+  const segments = segmentsOf(fields.get('Segments') ?? '');
   // An empty 0.11 snapshot does not list the segment of its own root.
   const needed = new Set([...segments, root.segment]);
   return {

@@ -31,6 +31,9 @@ function isKey(text: string): boolean {
  */
 const JOINED_LINES = 1024;
 
+/** More than any program has ever had in one stanza; lines of further ones are junk. */
+const KEYS_MAX = 1000;
+
 /** Result of feeding one line to a `StanzaParser`. */
 export type LineResult =
   | { kind: 'more' }
@@ -60,7 +63,8 @@ export class StanzaParser {
     this.#join();
     const colon = line.indexOf(':');
     const key = colon < 0 ? '' : line.slice(0, colon);
-    if (!isKey(key)) {
+    const isTooMany = this.#stanza.size >= KEYS_MAX && !this.#stanza.has(key);
+    if (isTooMany || !isKey(key)) {
       this.#lastKey = undefined;
       return { kind: 'junk', line };
     }

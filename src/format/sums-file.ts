@@ -3,6 +3,7 @@
  * check from within the store. Format: lbs-format(5), "CHECKSUMS FILES".
  */
 import { LbsError } from '../errors.ts';
+import { textLines } from '../std/text-lines.ts';
 
 /** The line of one file. */
 export function formatSumsLine(file: string, hex: string): string {
@@ -16,10 +17,22 @@ export function formatSums(sums: Iterable<readonly [file: string, hex: string]>)
   return text;
 }
 
+/** Four times what a line takes, and some room beside. */
+const LINE_BYTES_MAX = 640;
+const FREE_BYTES = 64 * 1024;
+
+/**
+ * How large the checksums file of a snapshot of so many segments can be: a larger one says
+ * something of files that it does not need, and each would have to be looked for.
+ */
+export function sumsBytesMax(segmentCount: number): number {
+  return FREE_BYTES + segmentCount * LINE_BYTES_MAX;
+}
+
 /** Digests by file name. @throws {LbsError} format-syntax */
 export function parseSums(text: string, source: string): Map<string, string> {
   const sums = new Map<string, string>();
-  for (const line of text.split('\n')) {
+  for (const line of textLines(text)) {
     if (line === '') continue;
     const match = /^([0-9a-f]{40,64}) [ *](.+)$/.exec(line);
     // A name with a slash would reach out of the store.

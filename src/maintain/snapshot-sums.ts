@@ -7,10 +7,10 @@
 import { LbsError } from '../errors.ts';
 import { type Checksum, checksumOf, parseChecksum } from '../format/checksum.ts';
 import type { Descriptor } from '../format/descriptor.ts';
-import { parseSums } from '../format/sums-file.ts';
+import { parseSums, sumsBytesMax } from '../format/sums-file.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
 import { readSmallFile } from '../snapshots/open-snapshot.ts';
-import { SMALL_FILE_BYTES_MAX, type StoredFile } from '../stores/store.ts';
+import type { StoredFile } from '../stores/store.ts';
 import type { Sums } from './examine-file.ts';
 import { readSegmentList } from './read-segment-list.ts';
 
@@ -83,7 +83,7 @@ export async function readList(
     }
     return sums;
   }
-  const bytes = readSmallFile(source.store, file, SMALL_FILE_BYTES_MAX);
+  const bytes = readSmallFile(source.store, file, sumsBytesMax(segmentCount));
   if (recorded !== undefined && checksumOf(recorded.algorithm, bytes) !== expected) {
     throw new LbsError('checksum-mismatch', `${file} is not as the descriptor says`);
   }

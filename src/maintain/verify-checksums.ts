@@ -10,11 +10,11 @@ import { LbsError, messageOf } from '../errors.ts';
 import { checksumOf, type ChecksumAlgorithm, parseChecksum } from '../format/checksum.ts';
 import type { ListedSegment } from '../format/segment-list.ts';
 import { parseSegmentFile } from '../format/snapshot-name.ts';
-import { parseSums } from '../format/sums-file.ts';
+import { parseSums, sumsBytesMax } from '../format/sums-file.ts';
 import { isDamage } from '../metadata/metadata-objects.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
 import { type OpenSnapshot, readSmallFile } from '../snapshots/open-snapshot.ts';
-import { SMALL_FILE_BYTES_MAX, type Store, type StoredFile } from '../stores/store.ts';
+import type { Store, StoredFile } from '../stores/store.ts';
 import type { DamageLog } from './damage-log.ts';
 import {
   damageOf,
@@ -98,8 +98,8 @@ export class ChecksumVerifier {
     const { checksums, checksumsSha256, segments } = descriptor;
     const listed = await this.#addSegmentList(snapshot);
     const isRequired = checksumsSha256 === undefined && listed === undefined;
-    const sha1 = this.#readSums(name, 'sha1', checksums, isRequired);
-    const sha256 = this.#readSums(name, 'sha256', checksumsSha256, false);
+    const sha1 = this.#readSums(snapshot, 'sha1', checksums, isRequired);
+    const sha256 = this.#readSums(snapshot, 'sha256', checksumsSha256, false);
     const segmentsListed = new Set(listed);
     for (const [algorithm, sums] of [['sha1', sha1] as const, ['sha256', sha256] as const]) {
       const from = { snapshot: name, list: sumsFile(name, algorithm) };
@@ -208,7 +208,7 @@ export class ChecksumVerifier {
 
   /** The content of a checksums file that is as the descriptor says; undefined of any other. */
   #readSums(
-    snapshot: string,
+    { name: snapshot, descriptor }: OpenSnapshot,
     algorithm: SumsAlgorithm,
     expected: string | undefined,
     isRequired: boolean,
@@ -222,7 +222,7 @@ export class ChecksumVerifier {
       return undefined;
     }
     try {
-      const bytes = readSmallFile(this.#store, file, SMALL_FILE_BYTES_MAX);
+      const bytes = readSmallFile(this.#store, file, sumsBytesMax(descriptor.segments.length));
       this.#progress.countFile(bytes.length);
       const recorded = expected === undefined ? undefined : parseChecksum(expected);
       if (

@@ -25,6 +25,7 @@ import {
   parseSegmentFile,
 } from '../format/snapshot-name.ts';
 import { newUuid } from '../std/clock.ts';
+import { textLines } from '../std/text-lines.ts';
 import type { Store, StoredFile } from '../stores/store.ts';
 import { readSmallFile } from './open-snapshot.ts';
 import { putFile } from './put-file.ts';
@@ -51,7 +52,8 @@ export function collectionLists(store: Store, files: Iterable<StoredFile>): Coll
     if (step === undefined) continue;
     const text = textOf(store, file.name);
     // Whatever it says, only names that a file of a store can have count.
-    const names = text.split('\n').filter((name) => isStoreFile(name));
+    const names: string[] = [];
+    for (const name of textLines(text)) if (isStoreFile(name)) names.push(name);
     lists.push({ file, step, owner: OWNER.exec(text)?.[1], names });
   }
   return lists;

@@ -181,14 +181,18 @@ export class DirectoryStore implements Store {
 
   open(name: string): OpenFile {
     const fd = this.#openFd(name);
-    return { fd, sizeBytes: fstatSync(fd).size, close: () => closeSync(fd) };
+    const status = fstatSync(fd);
+    if (status.isFile()) return { fd, sizeBytes: status.size, close: () => closeSync(fd) };
+    closeSync(fd);
+    throw new LbsError('store-missing-file', `${name} in the store ${this.place} is no file`);
   }
 
   #openFd(name: string): number {
     let missing: unknown;
     for (const prefix of this.#directories()) {
       try {
-        return libc.openAt(this.#dir, libc.cString(prefix + name), O.RDONLY);
+        // A fifo would be waited for; it is refused once it is open.
+        return libc.openAt(this.#dir, libc.cString(prefix + name), O.RDONLY | O.NONBLOCK);
       } catch (error) {
         if (errnoName(error) !== 'ENOENT') {
           throw storeError(this.place, `read ${prefix}${name}`, error);

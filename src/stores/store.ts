@@ -71,4 +71,4 @@ export interface Store {
 }
 
 /** Reads a small file (descriptor, checksums file) whole. */
-export const SMALL_FILE_BYTES_MAX = 256 * 1024 * 1024;
+export const SMALL_FILE_BYTES_MAX = 128 * 1024 * 1024;
