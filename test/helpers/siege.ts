@@ -30,7 +30,16 @@ const TICKS_PER_S = 100;
 const LOOK_MS = 10;
 
 /** Names that a run may make beside the store. */
-const OWN_NAMES = new Set(['tree', 'store', 'localdb', 'target', 'outside', 'second', 'undo']);
+const OWN_NAMES = new Set([
+  'tree',
+  'store',
+  'localdb',
+  'target',
+  'outside',
+  'second',
+  'undo',
+  'stand-ins',
+]);
 
 export function siege(t: ExecutionContext): Siege {
   const at = places(t);
