@@ -20,12 +20,18 @@ export type ClearSigned = {
   readonly signature: string;
 };
 
+const BLANKS = new Set([' ', '\t', '\r']);
+
+/** By hand: a pattern takes the square of the time for a million blanks with something behind. */
+function withoutTrailingBlanks(line: string): string {
+  let end = line.length;
+  while (BLANKS.has(line.charAt(end - 1))) end--;
+  return line.slice(0, end);
+}
+
 /** Lines as they are signed: trailing blanks do not count, nor does the last line's end. */
 export function signedLines(text: Buffer): string[] {
-  const lines = text
-    .toString('latin1')
-    .split(/\r?\n/)
-    .map((line) => line.replace(/[ \t\r]+$/, ''));
+  const lines = text.toString('latin1').split(/\r?\n/).map(withoutTrailingBlanks);
   if (lines.at(-1) === '') lines.pop();
   return lines;
 }

@@ -40,6 +40,7 @@ export type Place = {
 
 export type Warn = (code: RestoreWarning['code'], message: string) => void;
 
+const CAPABILITY = Buffer.from('security.capability');
 const KEEP_ID = 0xffffffff;
 const SETUID = 0o4000;
 const SETGID = 0o2000;
@@ -284,6 +285,11 @@ export class AttributeSetter {
   }
 
   #setXattr(place: Place, { name, value }: Xattr, warn: Warn): void {
+    // Set by name, and for programs only: whoever puts one in the place of a link would gain by it.
+    if (place.pinned && name.equals(CAPABILITY)) {
+      warn('xattr', `${showPath(name)} is for regular files only`);
+      return;
+    }
     try {
       libc.setXattr(xattrPlace(place), name, value);
     } catch (error) {

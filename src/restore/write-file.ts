@@ -11,6 +11,7 @@
 import { type Hash, createHash, hash } from 'node:crypto';
 import { ftruncateSync, readSync, writeSync } from 'node:fs';
 import { type Checksum, parseChecksum } from '../format/checksum.ts';
+import { statusOf } from '../posix/file-status.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
 import { humanSize } from '../std/human-size.ts';
@@ -18,7 +19,7 @@ import { covers, partsOf, totalLength } from './byte-ranges.ts';
 import { filledBytes } from './filled-holes.ts';
 import type { LedgerEntry } from './restore-ledger.ts';
 import type { AttributeSetter, Place, Warn } from './set-attributes.ts';
-import type { Spot, TargetTree } from './target-tree.ts';
+import { InTheWay, type Spot, type TargetTree } from './target-tree.ts';
 
 const TEMPORARY_MODE = 0o600;
 const CHUNK_BYTES = 1024 * 1024;
@@ -146,9 +147,13 @@ export class AsideFile {
   static reopen(maker: FileMaker, entry: LedgerEntry, received: number): AsideFile {
     const temporary = maker.tree.temporaryName(entry.id);
     const fd = maker.tree.at(entry.path, ({ dir }) =>
-      libc.openAt(dir.fd, temporary, O.RDWR | O.NOFOLLOW),
+      libc.openAt(dir.fd, temporary, O.RDWR | O.NOFOLLOW | O.NONBLOCK),
     );
-    return new AsideFile(maker, entry, fd, received);
+    // Whose directory it is may have put something else there, with a name outside or a fifo.
+    const { type, links } = statusOf(fd);
+    if (type === 'f' && links === 1) return new AsideFile(maker, entry, fd, received);
+    libc.close(fd);
+    throw new InTheWay('its unfinished file was replaced');
   }
 
   get received(): number {
