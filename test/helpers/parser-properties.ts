@@ -1,14 +1,12 @@
 /**
  * What must hold of each parser of text from outside, whatever bytes it gets: it returns, or throws an
- * `LbsError`; and what it returns means the same when it was written and read again. Texts are right
- * ones with a few bytes changed, which get further into a parser than any that are made up.
+ * `LbsError`; and what it returns means the same when it was written and read again.
  */
 import { deepStrictEqual, ok, strictEqual } from 'node:assert';
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
-import fc from 'fast-check';
 import { parseConfig } from '../../src/cli/config-file.ts';
 import { LbsError } from '../../src/errors.ts';
 import { parseChecksum } from '../../src/format/checksum.ts';
@@ -392,45 +390,3 @@ export const PROPERTIES: readonly ParserProperty[] = [
     check: checkZstd,
   },
 ];
-
-type Edit = { readonly at: number; readonly remove: number; readonly bytes: Uint8Array };
-
-/** Words that mean something to one parser or another. */
-const WORDS = [
-  '\n',
-  ' ',
-  '/',
-  '..',
-  '%',
-  '=',
-  '-',
-  '@',
-  '\0',
-  '[',
-  '+',
-  '9999999999999999',
-  ': ',
-  '\r\n',
-];
-
-/** A few places of a right text changed; now and then bytes that were never right. */
-export function mutated(seeds: readonly string[]): fc.Arbitrary<Buffer> {
-  const edit: fc.Arbitrary<Edit> = fc.record({
-    at: fc.double({ min: 0, max: 1, noNaN: true }),
-    remove: fc.oneof(fc.constant(0), fc.constant(1), fc.integer({ min: 0, max: 40 })),
-    bytes: fc.oneof(
-      fc.uint8Array({ maxLength: 3 }),
-      fc.constantFrom(...WORDS).map((word) => new Uint8Array(Buffer.from(word, 'latin1'))),
-    ),
-  });
-  const changed = fc
-    .tuple(fc.constantFrom(...seeds), fc.array(edit, { maxLength: 6 }))
-    .map(([seed, edits]) => edits.reduce(apply, Buffer.from(seed, 'latin1')));
-  const any = fc.uint8Array({ maxLength: 700 }).map((bytes) => Buffer.from(bytes));
-  return fc.oneof({ weight: 9, arbitrary: changed }, { weight: 1, arbitrary: any });
-}
-
-function apply(text: Buffer, { at, remove, bytes }: Edit): Buffer {
-  const start = Math.floor(at * text.length);
-  return Buffer.concat([text.subarray(0, start), bytes, text.subarray(start + remove)]);
-}

@@ -5,7 +5,8 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { LbsError } from '../../src/errors.ts';
-import { mutated, PROPERTIES } from '../helpers/parser-properties.ts';
+import { mutated } from '../helpers/mutated-text.ts';
+import { PROPERTIES } from '../helpers/parser-properties.ts';
 
 const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 0);
 const RUNS_IN_CI = 300;
