@@ -16,7 +16,8 @@ INSTALLED := node_modules/.package-lock.json
 BUILT := dist/.built
 
 .PHONY: all backup test check lint format format-check man-lint type-check test-slow \
-	test-recovery test-soak test-old-stores test-damage bench bench-quick install clean
+	test-recovery test-soak test-old-stores test-damage test-hostile fuzz bench bench-quick \
+	install clean
 
 all: $(BUILT)
 
@@ -84,6 +85,17 @@ test-old-stores: $(BUILT)
 # the disk: TMPDIR=/dev/shm makes it several times as fast.
 test-damage: $(BUILT)
 	@node test/helpers/run-tests.ts --config test/slow/ava.config.js test/slow/damage.ts
+
+# Thousands of exchanges of names during restores, and bombs of gigabytes.
+test-hostile: $(BUILT)
+	@node test/helpers/run-tests.ts --config test/slow/ava.config.js test/slow/hostile.ts \
+		test/slow/hostile-sizes.ts
+
+# Parsers and commands on texts and stores that are nearly right, for FUZZ_SECONDS each.
+FUZZ_SECONDS ?= 300
+fuzz: $(BUILT)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) node test/helpers/run-tests.ts --serial --timeout=24h \
+		test/hostile/fuzz-parsers.ts test/hostile/fuzz-stores.ts
 
 # Measures lbs beside other programs (test/bench/README.md); `quick` in less than three minutes.
 bench: $(BUILT)

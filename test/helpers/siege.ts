@@ -174,6 +174,14 @@ export function restoreAll(at: Siege, ...more: string[]): string[] {
   return ['restore', `--store=${at.store}`, ...more, 'latest', at.target];
 }
 
+/** A command for each way of reading: in order, by object, all of it, and for a plan. */
+export function fewCommands(at: Siege): readonly (readonly [string[], AttackOptions])[] {
+  const words = new Set(['ls', 'verify', 'usage', 'restore']);
+  return readingCommands(at).filter(
+    ([args]) => words.has(args[0] ?? '') && !args.includes('--json'),
+  );
+}
+
 /** Every command that only reads a store, and what it gives. */
 export function readingCommands(at: Siege): readonly (readonly [string[], AttackOptions])[] {
   const store = `--store=${at.store}`;

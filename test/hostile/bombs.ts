@@ -4,7 +4,7 @@
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
+import { constants, zstdCompressSync } from 'node:zlib';
 import test from 'ava';
 import { DATA, EnemyStore, METADATA } from '../helpers/enemy-store.ts';
 import { objectName, segmentName, tarMember } from '../helpers/hand-made-store.ts';
@@ -45,29 +45,6 @@ test('42.zip: frames of zstd that unpack to zeros without end', async (t) => {
   await readByAll(t, at);
 });
 
-test('42.zip: members of gzip that unpack to zeros without end', async (t) => {
-  const at = siege(t);
-  small(at);
-  const member = gzipSync(ZEROS, { level: 9 });
-  const tar = readFileSync(join(at.store, `${DATA}.tar`));
-  const members = Array.from({ length: 200 }, () => member);
-  replace(at, DATA, '.gz', Buffer.concat([gzipSync(tar), ...members]));
-  const run = await attacked(t, at, restoreAll(at));
-  t.is(run.code, 4, run.stderr);
-});
-
-test('CVE-2019-13232 (unzip): the objects of a segment are thousands of times its size', async (t) => {
-  const at = siege(t);
-  small(at);
-  const block = ZEROS.subarray(0, MIB);
-  const frames = Array.from({ length: 1500 }, (_, number) =>
-    zstdCompressSync(tarMember(objectName(1, number + 2), block)),
-  );
-  const tar = readFileSync(join(at.store, `${DATA}.tar`)).subarray(0, -1024);
-  replace(at, DATA, '.zst', Buffer.concat([zstdCompressSync(tar), ...frames]));
-  await readByAll(t, at);
-});
-
 test('metadata that unpacks to a thousand times its size is not kept', async (t) => {
   const at = siege(t);
   const store = small(at);
@@ -92,24 +69,6 @@ test('metadata that unpacks to a thousand times its size is not kept', async (t)
     restoreAll(at),
   ]) {
     await attacked(t, at, args);
-  }
-});
-
-test('an object, a line and a value of metadata as large as an object can be', async (t) => {
-  for (const [fill, bytes] of [
-    ['x', 60 * MIB],
-    [' y\n', 63 * MIB],
-    ['name: x\n', 60 * MIB],
-    ['a=b ', 60 * MIB],
-  ] as const) {
-    const at = siege(t);
-    const store = new EnemyStore().directory('.').file('x', 'x');
-    store.raw('name: huge\ntype: f\ndata: ').raw(fill.repeat(bytes / fill.length));
-    store.write(at.store, { isWithoutSums: true });
-    const tar = readFileSync(join(at.store, `${METADATA}.tar`));
-    replace(at, METADATA, '.zst', zstdCompressSync(tar));
-    const peakBytesMax = 600_000_000;
-    await attacked(t, at, ['ls', `--store=${at.store}`, 'latest'], { peakBytesMax });
   }
 });
 

@@ -17,7 +17,7 @@ import { objectName } from '../helpers/hand-made-store.ts';
 import { runScript } from '../helpers/restore-script.ts';
 import {
   attacked,
-  readingCommands,
+  fewCommands,
   restoreAll,
   type Siege,
   siege,
@@ -70,7 +70,7 @@ test('no command runs a word of a store', async (t) => {
   const at = siege(t);
   write(at);
   const env = { LBS_LOCALDB: at.localdb };
-  for (const [args, options] of readingCommands(at)) {
+  for (const [args, options] of fewCommands(at)) {
     await attacked(t, at, args, { ...options, cwd: at.base, env });
   }
   await attacked(t, at, restoreAll(at), { cwd: at.base });
