@@ -261,7 +261,9 @@ export function parseDescriptor(text: string): Descriptor {
   const rootText = fields.get('Root');
   if (rootText === undefined) throw new LbsError('format-syntax', 'no Root: in the descriptor');
   const root = parseReference(rootText, dialect);
-  if (root.kind !== 'object') throw new LbsError('format-syntax', `unusable Root: ${rootText}`);
+  if (root.kind !== 'object' || !isSegmentName(root.segment)) {
+    throw new LbsError('format-syntax', `unusable Root: ${rootText.slice(0, 200)}`);
+  }
   const segments = segmentsOf(fields.get('Segments') ?? '');
   // An empty 0.11 snapshot does not list the segment of its own root.
   const needed = new Set([...segments, root.segment]);

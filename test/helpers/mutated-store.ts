@@ -36,7 +36,8 @@ const CHANGES: readonly ((bytes: Buffer, place: number, value: number) => Buffer
     bytes.writeUInt8((bytes[place] ?? 0) ^ (1 << (value % 8)), place);
     return bytes;
   },
-  (bytes, place, value) => bytes.fill(value & 0xff, place, place + (value % 700)),
+  (bytes, place, value) =>
+    bytes.fill(value & 0xff, place, Math.min(place + (value % 700), bytes.length)),
   (bytes, place) => bytes.subarray(0, place),
   (bytes, place, value) =>
     Buffer.concat([bytes.subarray(0, place), bytes.subarray(place + (value % 600))]),

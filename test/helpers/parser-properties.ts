@@ -200,7 +200,7 @@ function checkReference(text: string): void {
 
 function checkDescriptor(text: string): void {
   const { segments, root, paths, date } = parseDescriptor(text);
-  ok(segments.every(names.isSegmentName) || segments.length === 1, segments.join(' '));
+  ok(segments.every(names.isSegmentName), segments.join(' '));
   ok(segments.includes(root.segment));
   ok(paths === undefined || paths.length < 200_000);
   ok(date === undefined || Number.isFinite(date));
