@@ -5,6 +5,7 @@
  * from the scan to the stanza, and become text only for a screen (`showPath`, which escapes) or
  * for JSON (with a lossless twin).
  */
+import { isUtf8 } from 'node:buffer';
 
 declare const bytePathBrand: unique symbol;
 
@@ -13,7 +14,6 @@ export type BytePath = Buffer & { readonly [bytePathBrand]: true };
 
 const SLASH = 0x2f;
 const DOT = 0x2e;
-const utf8Strict = new TextDecoder('utf-8', { fatal: true });
 
 /** Takes the bytes of `raw` as a path; does not copy. */
 export function bytePath(raw: Buffer | string): BytePath {
@@ -79,12 +79,8 @@ export function isWithin(path: Buffer, top: Buffer): boolean {
 
 /** The text of `bytes` if they are valid UTF-8, else undefined. */
 export function utf8Of(bytes: Buffer): string | undefined {
-  try {
-    return utf8Strict.decode(bytes);
-  } catch {
-    // Not UTF-8: that is the answer, not an error.
-    return undefined;
-  }
+  // Not a TextDecoder, which takes a byte order mark at the beginning of a name out of it.
+  return isUtf8(bytes) ? bytes.toString() : undefined;
 }
 
 // C0 and C1 controls, DEL, line and paragraph separators and the bidirectional overrides: what

@@ -15,16 +15,17 @@ test('ls --json has the exact bytes of names and targets that are not UTF-8', as
   const at = places(t);
   const odd = Buffer.from([0x6f, 0xff, 0x0a]);
   const path = (name: Buffer) => Buffer.concat([Buffer.from(`${at.tree}/`), name]);
-  makeFiles(at.tree, { 'grün\n': 'x' });
+  makeFiles(at.tree, { 'grün\n': 'x', '\ufeffmarked': 'z' });
   writeFileSync(path(odd), 'y');
   symlinkSync(odd, join(at.tree, 'link'));
   await lbsOk(t, [...backupOptions(at), '.'], { cwd: at.tree });
   const lines = jsonLines(await lbsOk(t, ['ls', '--json', `--store=${at.store}`, 'latest']));
-  const [green, link, strange, ...others] = lines;
+  const [green, link, strange, marked, ...others] = lines;
   t.deepEqual(others, []);
   t.like(green, { path: 'grün\n', name: 'grün\n', path_escaped: undefined });
   t.like(link, { path: 'link', target: 'o\ufffd\n', target_escaped: 'o%ff%0a' });
   t.like(strange, { path: 'o\ufffd\n', path_escaped: 'o%ff%0a', name_escaped: 'o%ff%0a' });
+  t.is(marked?.['path'], '\ufeffmarked', 'a byte order mark belongs to the name');
   const [stanza] = jsonLines(
     await lbsOk(t, ['stanza', '--json', `--store=${at.store}`, 'latest', odd]),
   );
