@@ -17,7 +17,7 @@ import { makeFiles, waitUntil } from '../helpers/small-tree.ts';
 import { canTrace, withFault } from '../helpers/strace.ts';
 import { segmentFiles, snapshotNames } from '../helpers/store-state.ts';
 
-const COLLECTED = /was taken out of the store during the backup/;
+const COLLECTED = /was taken out of the store meanwhile/;
 /** A new metadata segment and two checksums files come before the descriptor. */
 const DESCRIPTOR_LINK = 4;
 

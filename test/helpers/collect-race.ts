@@ -9,7 +9,7 @@ import { pseudoRandom } from './pseudo-random.ts';
 import { lbs, lbsExits, lbsOk } from './run-lbs.ts';
 import { makeFiles } from './small-tree.ts';
 
-const COLLECTED = /was taken out of the store during the backup/;
+const COLLECTED = /was taken out of the store meanwhile/;
 const DELAY_MS_MAX = 1200;
 
 export type RaceCounts = { readonly made: number; readonly refused: number };
