@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { LbsError, errnoName, messageOf } from '../errors.ts';
 import { tryLock } from '../posix/libc.ts';
 import { nowSeconds } from '../std/clock.ts';
+import { closeAnyway } from '../std/close-file.ts';
 import { makeDirectories } from '../std/make-directories.ts';
 import { showText } from '../std/byte-path.ts';
 import { formatDate } from '../format/timestamp.ts';
@@ -79,7 +80,7 @@ export function lockLocaldb(directory: string): Lock {
     release: () => {
       // Emptied, not removed: somebody may be waiting on this very file.
       leaveName(fd, '');
-      closeSync(fd);
+      closeAnyway(fd);
     },
   };
 }
@@ -89,7 +90,7 @@ export function checkUnlocked(directory: string): Lock {
   try {
     const fd = openSync(join(directory, LOCK_FILE), 'r');
     take(fd, directory);
-    return { release: () => closeSync(fd) };
+    return { release: () => closeAnyway(fd) };
   } catch (error) {
     if (error instanceof LbsError || errnoName(error) !== 'ENOENT') throw error;
     return { release: () => undefined };

@@ -5,8 +5,10 @@
  * segment that is durable in the store; losing it costs reading and storing again, never data.
  */
 import {
+  accessSync,
   chmodSync,
   closeSync,
+  constants,
   copyFileSync,
   existsSync,
   fdatasyncSync,
@@ -17,10 +19,11 @@ import {
   writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { LbsError, errnoName, isOutOfSpace, messageOf } from '../errors.ts';
 import { newUuid } from '../std/clock.ts';
+import { closeAnyway } from '../std/close-file.ts';
 import { makeDirectories } from '../std/make-directories.ts';
 import { APPLICATION_ID, MIGRATIONS } from './schema.ts';
 
@@ -57,9 +60,19 @@ export function databaseError(file: string, doing: string, cause: unknown): LbsE
   if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB') {
     return damaged(file, messageOf(cause), cause);
   }
-  return new LbsError('io', `cannot ${doing} the local database ${file}: ${messageOf(cause)}`, {
-    cause,
-  });
+  const reason = code === 'SQLITE_CANTOPEN' ? reasonOf(file, cause) : messageOf(cause);
+  return new LbsError('io', `cannot ${doing} the local database ${file}: ${reason}`, { cause });
+}
+
+/** SQLite keeps to itself what the system said when it could not open a file: it is asked again. */
+function reasonOf(file: string, cause: unknown): string {
+  try {
+    accessSync(dirname(file), constants.W_OK | constants.X_OK);
+    if (existsSync(file)) closeSync(openSync(file, 'r+'));
+    return messageOf(cause);
+  } catch (error) {
+    return messageOf(error);
+  }
 }
 
 /**
@@ -78,9 +91,18 @@ function hasNoRoom(file: string): boolean {
     return isOutOfSpace(error);
   } finally {
     if (fd !== undefined) {
-      closeSync(fd);
-      rmSync(probe, { force: true });
+      closeAnyway(fd);
+      removeAnyway(probe);
     }
+  }
+}
+
+/** Where something failed already, which an error from here would hide. */
+function removeAnyway(file: string): void {
+  try {
+    rmSync(file, { force: true });
+  } catch {
+    // See above.
   }
 }
 

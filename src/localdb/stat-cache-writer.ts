@@ -21,6 +21,7 @@ import {
 } from 'node:fs';
 import { LbsError, isOutOfSpace, messageOf } from '../errors.ts';
 import { uriEscape } from '../format/uri-escape.ts';
+import { closeAnyway } from '../std/close-file.ts';
 import { GrowingBytes } from '../std/growing-bytes.ts';
 import { CACHE_MAGIC, crcText, groupCrcText, groupWords } from './stat-cache-group.ts';
 import type { StatCacheReader } from './stat-cache-reader.ts';
@@ -253,19 +254,31 @@ export class StatCacheWriter {
     if (fd !== undefined) closeSync(fd);
   }
 
+  #closeAnyway(): void {
+    if (this.#fd !== undefined) closeAnyway(this.#fd);
+    this.#fd = undefined;
+  }
+
   /**
    * Leaves the old cache, and beside it what the last checkpoint wrote, for the next run to go on
    * with; after `commit` it does nothing.
    */
   leave(): void {
-    if (this.#isOfUse) this.#close();
+    if (this.#isOfUse) this.#closeAnyway();
     else this.discard();
   }
 
-  /** Leaves the old cache, and nothing else; after `commit` it does nothing. */
+  /**
+   * Leaves the old cache, and nothing else; after `commit` it does nothing. Called while something
+   * else fails, and must not hide that; what it cannot remove, the next run writes over.
+   */
   discard(): void {
-    this.#close();
-    rmSync(`${this.#file}.new`, { force: true });
+    this.#closeAnyway();
+    try {
+      rmSync(`${this.#file}.new`, { force: true });
+    } catch {
+      // See above.
+    }
   }
 
   #error(cause: unknown): LbsError {

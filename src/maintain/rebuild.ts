@@ -22,6 +22,7 @@ import { statCacheFile } from '../localdb/stat-cache-place.ts';
 import { MetadataObjects } from '../metadata/metadata-objects.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
 import { type SnapshotFile, openSnapshot, snapshotsAmong } from '../snapshots/open-snapshot.ts';
+import { syncDirectory } from '../std/sync-directory.ts';
 import { openStore } from '../stores/open-store.ts';
 import type { Store } from '../stores/store.ts';
 import { segmentListsAmong } from './read-segment-list.ts';
@@ -107,6 +108,8 @@ function putInPlace(aside: string, localdb: string): void {
       renameSync(join(aside, name), join(localdb, name));
     }
     renameSync(join(aside, LOCALDB_FILE), join(localdb, LOCALDB_FILE));
+    // Without it a power cut could take back what was said to be done.
+    syncDirectory(localdb);
   } catch (error) {
     throw unwritable(localdb, error);
   }

@@ -312,9 +312,8 @@ class RestoreRun {
     } catch (error) {
       // The target could only be opened to pass through; the system writes it out by itself.
       if (errnoName(error) === 'EBADF') return;
-      throw new LbsError('io', `cannot write the target to its disk: ${messageOf(error)}`, {
-        cause: error,
-      });
+      const message = `cannot write the target ${this.#parts.place} to its disk: ${messageOf(error)}`;
+      throw new LbsError('io', message, { cause: error });
     }
   }
 }

@@ -13,7 +13,6 @@ import {
   closeSync,
   fstatSync,
   fsync,
-  fsyncSync,
   openSync,
   readdirSync,
   type Stats,
@@ -27,6 +26,7 @@ import { isStoreFile } from '../format/snapshot-name.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
 import { newUuid } from '../std/clock.ts';
+import { syncDirectory } from '../std/sync-directory.ts';
 import { DirectoryStagedFile } from './staged-file.ts';
 import { storeError } from './store-error.ts';
 import type { OpenFile, StagedFile, Store, StoredFile } from './store.ts';
@@ -62,17 +62,6 @@ export function openDirectoryStore(place: string): DirectoryStore {
         ? { hint: `is the disk mounted? A new store needs its directory: mkdir ${place}` }
         : {}),
     });
-  }
-}
-
-function syncDirectory(path: string): void {
-  const fd = openSync(path, O.RDONLY | O.DIRECTORY);
-  try {
-    fsyncSync(fd);
-  } catch (error) {
-    if (errnoName(error) !== 'EINVAL') throw error;
-  } finally {
-    closeSync(fd);
   }
 }
 

@@ -2,12 +2,13 @@
  * A file on its way into a store that is a directory: without a name, or under a staging name where
  * the filesystem cannot do that, until it is complete and on disk. Made by directory-store.ts.
  */
-import { closeSync, fsync } from 'node:fs';
+import { fsync } from 'node:fs';
 import { promisify } from 'node:util';
 import { LbsError, errnoName } from '../errors.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
 import { newUuid } from '../std/clock.ts';
+import { closeAnyway } from '../std/close-file.ts';
 import { storeError } from './store-error.ts';
 import type { StagedFile } from './store.ts';
 
@@ -113,16 +114,16 @@ export class DirectoryStagedFile implements StagedFile {
     });
   }
 
+  /** All is on disk by then, or given up: an error from here would deny a file that is in place. */
   #close(): void {
     if (!this.#open) return;
-    // First, because a close that fails has closed all the same.
     this.#open = false;
-    closeSync(this.fd);
+    closeAnyway(this.fd);
   }
 
   discard(): void {
+    this.#close();
     try {
-      this.#close();
       if (this.#name !== undefined) libc.unlinkAt(this.#dir, libc.cString(this.#name));
     } catch {
       // Giving up already; a leftover name is removed by the next run.
