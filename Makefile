@@ -16,7 +16,7 @@ INSTALLED := node_modules/.package-lock.json
 BUILT := dist/.built
 
 .PHONY: all backup test check lint format format-check man-lint type-check test-slow \
-	test-recovery test-soak test-old-stores test-damage test-hostile fuzz bench bench-quick \
+	test-recovery test-soak test-old-stores test-damage test-hostile fuzz crash bench bench-quick \
 	install clean
 
 all: $(BUILT)
@@ -96,6 +96,11 @@ FUZZ_SECONDS ?= 300
 fuzz: $(BUILT)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) node test/helpers/run-tests.ts --serial --timeout=24h \
 		test/hostile/fuzz-parsers.ts test/hostile/fuzz-stores.ts
+
+# Every fault at every call of every command that changes something: some hours. Less of it, as a
+# failure names it: make crash LBS_CRASH=gc:kill-after:17
+crash: $(BUILT)
+	@node test/helpers/run-tests.ts --config test/slow/ava.config.js test/slow/crash.ts
 
 # Measures lbs beside other programs (test/bench/README.md); `quick` in less than three minutes.
 bench: $(BUILT)

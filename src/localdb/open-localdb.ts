@@ -61,7 +61,11 @@ export function databaseError(file: string, doing: string, cause: unknown): LbsE
     return damaged(file, messageOf(cause), cause);
   }
   const reason = code === 'SQLITE_CANTOPEN' ? reasonOf(file, cause) : messageOf(cause);
-  return new LbsError('io', `cannot ${doing} the local database ${file}: ${reason}`, { cause });
+  return new LbsError('io', `cannot ${doing} the local database ${file}: ${reason}`, {
+    cause,
+    // SQLite calls it so, too, when there is no room for the index of its log.
+    ...(code.startsWith('SQLITE_IOERR') ? { hint: 'its disk is failing, or full' } : {}),
+  });
 }
 
 /** SQLite keeps to itself what the system said when it could not open a file: it is asked again. */

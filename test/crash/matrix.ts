@@ -1,0 +1,22 @@
+/**
+ * A sample of all faults at all calls of all commands that change something: `make crash` tries the
+ * rest. LBS_CRASH_SEED chooses another sample, LBS_CRASH_POINTS how many of each fault and command.
+ */
+import test from 'ava';
+import { resultLine, someOf, tryScenario } from '../helpers/crash-matrix.ts';
+import { SCENARIOS } from '../helpers/crash-scenarios.ts';
+import { whyNoFaults } from '../helpers/faults.ts';
+
+const POINTS = Number(process.env['LBS_CRASH_POINTS'] ?? 1);
+const SEED = process.env['LBS_CRASH_SEED'] ?? 'ci';
+
+for (const scenario of SCENARIOS) {
+  test.serial(`${scenario.name} survives faults at some calls`, async (t) => {
+    const why = whyNoFaults();
+    if (why !== undefined) return t.pass(`left out: ${why}`);
+    t.timeout(300_000);
+    const result = await tryScenario(scenario, someOf(POINTS, SEED), (line) => t.log(line));
+    t.log(resultLine(result));
+    t.deepEqual(result.problems, []);
+  });
+}

@@ -1,0 +1,149 @@
+/**
+ * What must hold after every fault: what was there before is whole, what is said to be done is
+ * done, the next run needs nobody, and nothing temporary stays.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import * as lbs from 'lbs';
+import type { Scenario } from './crash-scenarios.ts';
+import { type CrashPlaces, crashTop, environment, type World } from './crash-worlds.ts';
+import { type Call, PROGRAM } from './faults.ts';
+import { snapshotNames } from './store-state.ts';
+import { readTree, type TreeState, treeDifferences } from './tree-state.ts';
+
+/** After the run that met the fault. */
+const NEXT_MINUTE = 30;
+
+/** A scenario, and how it goes undisturbed. */
+export type Prepared = {
+  readonly scenario: Scenario;
+  readonly world: World;
+  readonly calls: readonly Call[];
+  readonly usual: ReadonlySet<string>;
+};
+
+/** Runs lbs undisturbed. */
+async function runNext(args: readonly string[], world: World, at: CrashPlaces) {
+  const [program = '', ...words] = PROGRAM;
+  const child = spawn(program, [...words, ...args], {
+    cwd: world.cwd,
+    env: environment(at.home, NEXT_MINUTE),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const said: Buffer[] = [];
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => said.push(data));
+  const code = await new Promise<number>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (status) => resolve(status ?? 125));
+  });
+  return { code, said: String(Buffer.concat(said)) };
+}
+
+const silent = { report: () => undefined };
+let restores = 0;
+
+async function restoredProblems(store: string, name: string, wanted: TreeState): Promise<string[]> {
+  const target = join(crashTop(), `restored-${restores++}`);
+  mkdirSync(target);
+  try {
+    await lbs.restore({ store, snapshot: name, target, ...silent });
+    const found = readTree(join(target, 'tree'));
+    return treeDifferences(wanted, found).map(({ text }) => `${name}: ${text}`);
+  } catch (error) {
+    return [`${name} cannot be restored: ${String(error)}`];
+  } finally {
+    rmSync(target, { recursive: true, force: true });
+  }
+}
+
+/** Each snapshot that is there is whole, and those that must be there are. */
+async function storeProblems(scenario: Scenario, world: World, at: CrashPlaces): Promise<string[]> {
+  const problems: string[] = [];
+  const mayLack = new Set(scenario.mayLack?.(world));
+  for (const which of scenario.stores) {
+    const store = at[which];
+    const names = snapshotNames(store);
+    for (const name of world.snapshots.keys()) {
+      const mustBe = which === 'store' && !mayLack.has(name);
+      if (mustBe && !names.includes(name)) problems.push(`${which}: ${name} is gone`);
+    }
+    if (names.length === 0) continue;
+    try {
+      const { damage } = await lbs.verify({ store, depth: 'data', ...silent });
+      problems.push(...damage.map(({ name, message }) => `${which}: ${name}: ${message}`));
+    } catch (error) {
+      problems.push(`${which}: ${String(error)}`);
+    }
+    for (const name of names) {
+      const wanted = world.snapshots.get(name) ?? world.tree;
+      problems.push(...(await restoredProblems(store, name, wanted)));
+    }
+  }
+  return problems;
+}
+
+/** A file of a target that has its name has the bytes of some snapshot. */
+export function halfRestored(world: World, at: CrashPlaces): string[] {
+  if (!existsSync(join(at.target, 'tree'))) return [];
+  const states = [...world.snapshots.values()];
+  const isOf = (path: string, content: string | undefined) =>
+    states.some((state) => state.get(path)?.content === content);
+  return [...readTree(join(at.target, 'tree'))].flatMap(([path, { type, content }]) => {
+    const isKnown = states.some((state) => state.has(path));
+    return type === 'f' && isKnown && !isOf(path, content) ? [`${path} is half restored`] : [];
+  });
+}
+
+/** What a name is like, whatever is random in it. */
+function kindOf(name: string): string {
+  return name
+    .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'UUID')
+    .replaceAll(/\d{8}T\d{6}/g, 'DATE')
+    .replaceAll(/\d+/g, 'N');
+}
+
+/** What lies in the places, but for the target, which is compared as a whole. */
+export function kindsIn(at: CrashPlaces): Set<string> {
+  const kinds = new Set<string>();
+  for (const place of ['store', 'localdb', 'copy', 'home'] as const) {
+    for (const name of readdirSync(at[place])) kinds.add(`${place}/${kindOf(name)}`);
+  }
+  return kinds;
+}
+
+/** The next run, and what must hold after it. `usual`: kinds of files that a run leaves. */
+async function nextProblems(
+  { scenario, world, usual }: Prepared,
+  at: CrashPlaces,
+): Promise<string[]> {
+  const problems: string[] = [];
+  const next = await runNext(scenario.args(at, world), world, at);
+  const isFine = next.code === 0 || scenario.againCodes?.includes(next.code) === true;
+  if (!isFine) problems.push(`exit code ${next.code}: ${next.said}`);
+  problems.push(...scenario.missing(at, world));
+  if (scenario.afterwards) {
+    const { code, said } = await runNext(scenario.afterwards(at), world, at);
+    if (code !== 0) problems.push(`exit code ${code}: ${said}`);
+  }
+  problems.push(...(await storeProblems(scenario, world, at)));
+  for (const kind of kindsIn(at)) {
+    const isFineToo = scenario.mayLeave?.includes(kind) === true;
+    if (!usual.has(kind) && !isFineToo) problems.push(`${kind} has stayed`);
+  }
+  return problems.map((problem) => `after the next run: ${problem}`);
+}
+
+/** What must hold right after a fault, and after the next run. */
+export async function allProblems(
+  prepared: Prepared,
+  at: CrashPlaces,
+  isDone: boolean,
+): Promise<string[]> {
+  const { scenario, world } = prepared;
+  const problems = await storeProblems(scenario, world, at);
+  if (isDone) {
+    problems.push(...scenario.missing(at, world).map((text) => `said to be done, but ${text}`));
+  }
+  return [...problems, ...(await nextProblems(prepared, at))];
+}

@@ -1,0 +1,140 @@
+/** Which points of which scenarios are tried, and what came of them. */
+import { randomNumbers } from './collect-race.ts';
+import type { Prepared } from './crash-checks.ts';
+import { canBeShort, type Fault, FAULTS, type Outcome, prepare, tryPoint } from './crash-points.ts';
+import type { Scenario } from './crash-scenarios.ts';
+import type { Call } from './faults.ts';
+import { type Cut, POWER_CUTS, tryPowerCuts } from './power-cuts.ts';
+
+/** Points at once: a run waits for the tracer half of the time. */
+const AT_ONCE = 2;
+
+export type Tally = { readonly fault: string; tried: number; failed: number };
+export type Result = {
+  readonly scenario: string;
+  readonly calls: number;
+  readonly tallies: readonly Tally[];
+  readonly problems: readonly string[];
+};
+
+/** Which points are tried. */
+export type Choice = {
+  /** Numbers of the calls that a fault is tried at. */
+  readonly calls: (fault: Fault, calls: readonly Call[]) => readonly number[];
+  readonly cuts: (cuts: readonly Cut[]) => readonly Cut[];
+};
+
+/** Calls at which a fault makes a difference. */
+function callsFor(fault: Fault, calls: readonly Call[]): readonly Call[] {
+  return fault === 'short-write' ? calls.filter(canBeShort) : calls;
+}
+
+export const everything: Choice = {
+  calls: (fault, calls) => callsFor(fault, calls).map(({ number }) => number),
+  cuts: (cuts) => cuts,
+};
+
+/** What a call is like: which one, and on what kind of file. */
+function classOf({ name, path, path2 }: Call): string {
+  const last = (path2 || path).split('/').at(-1) ?? '';
+  return `${name} ${last.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}|\d+/g, '')}`;
+}
+
+function shuffled<T>(values: Iterable<T>, random: () => number): T[] {
+  return [...values]
+    .map((value) => ({ value, order: random() }))
+    .sort((a, b) => a.order - b.order)
+    .map(({ value }) => value);
+}
+
+/**
+ * `count` calls for each fault, of as many classes as possible, and as many power cuts of each
+ * kind; `seed` decides which.
+ */
+export function someOf(count: number, seed: string): Choice {
+  return {
+    calls: (fault, calls) => {
+      const random = randomNumbers(`${seed}/${fault}`);
+      const classes = Map.groupBy(callsFor(fault, calls), classOf);
+      return shuffled(classes.values(), random)
+        .slice(0, count)
+        .flatMap((members) => members[Math.floor(random() * members.length)]?.number ?? []);
+    },
+    cuts: (cuts) => {
+      const random = randomNumbers(`${seed}/cuts`);
+      return POWER_CUTS.flatMap((fault) => {
+        const ofKind = cuts.filter((cut) => cut.fault === fault);
+        return shuffled(ofKind, random).slice(0, count);
+      });
+    },
+  };
+}
+
+/** What LBS_CRASH leaves to be tried: `SCENARIO`, `SCENARIO:FAULT` or `SCENARIO:FAULT:NUMBER`. */
+const [onlyScenario = '', onlyFault = '', onlyNumber = ''] = (process.env['LBS_CRASH'] ?? '').split(
+  ':',
+);
+
+export function isScenarioWanted(name: string): boolean {
+  return onlyScenario === '' || onlyScenario === name;
+}
+
+function isWanted({ fault, number }: { readonly fault: string; readonly number: number }): boolean {
+  const isFault = onlyFault === '' || onlyFault === fault;
+  return isFault && (onlyNumber === '' || onlyNumber === String(number));
+}
+
+type Job = { readonly fault: Fault; readonly number: number };
+
+function jobsOf({ calls }: Prepared, choice: Choice): Job[] {
+  return FAULTS.flatMap((fault) =>
+    choice.calls(fault, calls).map((number) => ({ fault, number })),
+  ).filter(isWanted);
+}
+
+async function tryJobs(prepared: Prepared, jobs: Job[], onOutcome: (outcome: Outcome) => void) {
+  const worker = async () => {
+    for (let job = jobs.shift(); job; job = jobs.shift()) {
+      onOutcome(await tryPoint(prepared, job.fault, job.number));
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+}
+
+/**
+ * Tries a scenario at the chosen points. `tell` hears of each failure at once, since trying
+ * everything takes long.
+ */
+export async function tryScenario(
+  scenario: Scenario,
+  choice: Choice,
+  tell: (line: string) => void,
+): Promise<Result> {
+  const prepared = await prepare(scenario);
+  const tallies = [...FAULTS, ...POWER_CUTS].map((fault) => ({ fault, tried: 0, failed: 0 }));
+  const problems: string[] = [];
+  const count = ({ name, problems: found }: Outcome) => {
+    const tally = tallies.find(({ fault }) => fault === name.split(':')[1]);
+    if (tally) tally.tried++;
+    if (found.length === 0) return;
+    if (tally) tally.failed++;
+    problems.push(...found);
+    tell(`${found.join('\n')}\nagain: make crash LBS_CRASH=${name}`);
+  };
+  await tryJobs(prepared, jobsOf(prepared, choice), count);
+  if (POWER_CUTS.some((fault) => onlyFault === '' || onlyFault === fault)) {
+    const outcomes = await tryPowerCuts(prepared, (cuts) => choice.cuts(cuts).filter(isWanted));
+    outcomes.forEach(count);
+  }
+  return { scenario: scenario.name, calls: prepared.calls.length, tallies, problems };
+}
+
+/** One line for each scenario: points tried, and failures if there were any. */
+export function resultLine({ scenario, calls, tallies }: Result): string {
+  const parts = tallies
+    .filter(({ tried }) => tried > 0)
+    .map(
+      ({ fault, tried, failed }) => `${fault} ${tried}${failed > 0 ? ` (${failed} FAILED)` : ''}`,
+    );
+  return `${scenario}: ${calls} calls; ${parts.join(', ')}`;
+}
