@@ -50,6 +50,8 @@ export async function rebuild(options: RebuildOptions): Promise<RebuildSummary> 
   const lock = lockLocaldb(localdb);
   const aside = join(localdb, ASIDE);
   try {
+    // What a run left that was killed, be it when all was done but this.
+    removeAside(aside);
     refuseExisting(localdb);
     makeAside(aside);
     const source = new SegmentSource(store, options.unfilters, files);
@@ -57,8 +59,17 @@ export async function rebuild(options: RebuildOptions): Promise<RebuildSummary> 
     putInPlace(aside, localdb);
     return summary;
   } finally {
-    rmSync(aside, { recursive: true, force: true });
+    removeAside(aside);
     lock.release();
+  }
+}
+
+/** Says nothing of what stands in the way: making it anew tells, and what failed before is not hidden. */
+function removeAside(aside: string): void {
+  try {
+    rmSync(aside, { recursive: true, force: true });
+  } catch {
+    // See above.
   }
 }
 
@@ -73,8 +84,6 @@ function refuseExisting(localdb: string): void {
 
 function makeAside(aside: string): void {
   try {
-    // What a run left that was killed.
-    rmSync(aside, { recursive: true, force: true });
     mkdirSync(aside, { mode: 0o700 });
   } catch (error) {
     throw unwritable(aside, error);

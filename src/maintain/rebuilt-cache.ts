@@ -85,7 +85,7 @@ export async function writeRebuiltCache(
     }
     if (count === 0) return;
     const rows = db.prepare<[], string>('select record from records order by key').pluck();
-    writeRecords(file, rows.iterate(), accounts.all());
+    writeRecords(file, () => rows.iterate(), accounts.all());
   } finally {
     db.close();
   }
@@ -96,9 +96,10 @@ function keyOf(path: Buffer): Buffer {
   return Buffer.from(path.toString('latin1').replaceAll('/', '\0'), 'latin1');
 }
 
+/** `rows` is asked when the file is open: an unfinished iteration would keep its database open. */
 function writeRecords(
   file: string,
-  rows: Iterable<string>,
+  rows: () => Iterable<string>,
   accounts: readonly CachedAccount[],
 ): void {
   const cache = new StatCacheWriter(file);
@@ -110,7 +111,7 @@ function writeRecords(
     records.clear();
   };
   try {
-    for (const record of rows) {
+    for (const record of rows()) {
       records.addText(record);
       if (records.length > GROUP_BYTES) flush();
     }
