@@ -34,10 +34,15 @@ export const everything: Choice = {
   cuts: (cuts) => cuts,
 };
 
-/** What a call is like: which one, and on what kind of file. */
-function classOf({ name, path, path2 }: Call): string {
-  const last = (path2 || path).split('/').at(-1) ?? '';
-  return `${name} ${last.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}|\d+/g, '')}`;
+/** Calls that are alike: the same one, on the same kind of file. */
+function classesOf(calls: readonly Call[], all: readonly Call[]): Call[][] {
+  // A file without a name is what it is called later.
+  const named = new Map(all.flatMap(({ path, path2 }) => (path2 === '' ? [] : [[path, path2]])));
+  const classOf = ({ name, path, path2 }: Call) => {
+    const last = (path2 || named.get(path) || path).split('/').at(-1) ?? '';
+    return `${name} ${last.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}|\d+/g, '')}`;
+  };
+  return [...Map.groupBy(calls, classOf).values()];
 }
 
 function shuffled<T>(values: Iterable<T>, random: () => number): T[] {
@@ -55,8 +60,7 @@ export function someOf(count: number, seed: string): Choice {
   return {
     calls: (fault, calls) => {
       const random = randomNumbers(`${seed}/${fault}`);
-      const classes = Map.groupBy(callsFor(fault, calls), classOf);
-      return shuffled(classes.values(), random)
+      return shuffled(classesOf(callsFor(fault, calls), calls), random)
         .slice(0, count)
         .flatMap((members) => members[Math.floor(random() * members.length)]?.number ?? []);
     },

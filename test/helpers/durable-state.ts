@@ -2,13 +2,16 @@
  * What of some directories a power cut leaves, on the worst filesystem that the rules allow: of a
  * file what it held when it was last synced, nothing of one that never was.
  *
- * Names come in two kinds, since filesystems differ: `late` are those that a directory had when it
+ * Names come in three kinds, since filesystems differ: `late` are those that a directory had when it
  * was last synced itself; `early` are those that it has now, as if its journal had been written just
- * before the power went, and no contents with it. Followed call by call, as the fault seam tells.
+ * before the power went, and no contents with it; `newest` are the late ones and the last change of
+ * all, as where changes are not written in their order. Followed call by call, as the fault seam
+ * tells.
  */
 import { spawnSync } from 'node:child_process';
 import {
   type BigIntStats,
+  existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -21,10 +24,10 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import type { Call } from './faults.ts';
 
-export type NameKind = 'late' | 'early';
+export type NameKind = 'late' | 'early' | 'newest';
 
 type Entry = {
   readonly key: string;
@@ -81,6 +84,7 @@ export class DurableState {
   /** Directories in which nothing happened since the whole filesystem was synced: a copy of each. */
   readonly #whole = new Set<string>();
   #pending: Pending | undefined;
+  #newest: Call | undefined;
 
   /** As they are now is durable; one that is not there yet, too. `scratch` is for copies. */
   constructor(directories: readonly string[], scratch: string) {
@@ -140,7 +144,9 @@ export class DurableState {
     this.#pending = undefined;
     pending?.();
     if (pending) return ['late', 'early'];
-    return NAMES_CHANGE.test(call.name) ? ['early'] : [];
+    if (!NAMES_CHANGE.test(call.name)) return [];
+    this.#newest = call;
+    return ['early', 'newest'];
   }
 
   /** Makes below `base` what a power cut now would leave of the directories, under their names. */
@@ -148,9 +154,28 @@ export class DurableState {
     for (const dir of this.#directories) {
       const to = join(base, basename(dir));
       if (this.#whole.has(dir)) copyDirectory(join(this.#scratch, basename(dir)), to);
-      else if (names === 'late') this.#writeLate(dir, to);
-      else this.#writeEarly(dir, to);
+      else if (names === 'early') this.#writeEarly(dir, to);
+      else this.#writeLate(dir, to);
     }
+    if (names === 'newest' && this.#newest) this.#apply(this.#newest, base);
+  }
+
+  /** Does again what a call did to names. */
+  #apply({ name, path, path2 }: Call, base: string): void {
+    const copyOf = (original: string) => {
+      const dir = this.#directories.find((one) => original.startsWith(`${one}/`));
+      return dir === undefined ? undefined : join(base, basename(dir), relative(dir, original));
+    };
+    const old = copyOf(path);
+    if (/^(unlink|rmdir|rename)/.test(name) && old !== undefined) {
+      rmSync(old, { recursive: true, force: true });
+    }
+    const made = path2 === '' ? path : path2;
+    const status = lstatSync(made, { bigint: true, throwIfNoEntry: false });
+    const to = copyOf(made);
+    // What lies in a directory that is not there cannot be there either.
+    if (to === undefined || status?.isFile() !== true || !existsSync(dirname(to))) return;
+    writeContent(to, this.#content.get(keyOf(status)));
   }
 
   #writeLate(dir: string, to: string): void {

@@ -8,7 +8,7 @@ import { placesBelow } from './crash-worlds.ts';
 import { copyDirectory, DurableState, type NameKind } from './durable-state.ts';
 import type { Call } from './faults.ts';
 
-export const POWER_CUTS = ['power-cut-late', 'power-cut-early'] as const;
+export const POWER_CUTS = ['power-cut-late', 'power-cut-early', 'power-cut-newest'] as const;
 
 /** Everything in some directories, as one digest. */
 function stateOf(base: string): string {
