@@ -132,7 +132,7 @@ function endProblems(scenario: Scenario, fault: Fault, run: FaultyRun, at: Crash
 
 /** Runs a scenario undisturbed, twice. @throws when it fails even so */
 export async function prepare(scenario: Scenario): Promise<Prepared> {
-  const world = scenario.world();
+  const world = await scenario.world();
   const { base, at } = copyOf(world);
   const run = await runAt(scenario, world, at, { before: () => 'go' });
   const usual = kindsIn(at);

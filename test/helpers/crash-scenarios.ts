@@ -8,6 +8,7 @@ import {
   damaged,
   emptyWorld,
   forgotten,
+  killedBackup,
   oneSaved,
   type PlaceName,
   restoredBefore,
@@ -21,7 +22,7 @@ import { readTree, treeDifferences } from './tree-state.ts';
 
 export type Scenario = {
   readonly name: string;
-  readonly world: () => World;
+  readonly world: () => World | Promise<World>;
   readonly args: (at: CrashPlaces, world: World) => string[];
   /** What the same command says the second time, beside 0. */
   readonly againCodes?: readonly number[];
@@ -86,6 +87,13 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'second-backup',
     world: oneSaved,
+    args: (at) => ['backup', ...saveArgs(at), 'tree'],
+    missing: lacksNew,
+    ...SAVING,
+  },
+  {
+    name: 'resumed-backup',
+    world: killedBackup,
     args: (at) => ['backup', ...saveArgs(at), 'tree'],
     missing: lacksNew,
     ...SAVING,

@@ -22,7 +22,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as libc from '../../src/posix/libc.ts';
 import { copyDirectory } from './durable-state.ts';
-import { PROGRAM } from './faults.ts';
+import { PROGRAM, runFaulty } from './faults.ts';
 import { pseudoRandom } from './pseudo-random.ts';
 import { makeFiles } from './small-tree.ts';
 import { segmentFiles, snapshotNames } from './store-state.ts';
@@ -150,14 +150,6 @@ function savedWorld(saved: number): World {
   return { cwd, model, snapshots, tree: readTree(tree) };
 }
 
-const made = new Map<string, World>();
-
-function once(name: string, make: () => World): World {
-  let world = made.get(name);
-  if (!world) made.set(name, (world = make()));
-  return world;
-}
-
 /** A variant of a world, with its own places. */
 function derived(
   name: string,
@@ -168,6 +160,14 @@ function derived(
   copyDirectory(from.model, model);
   change(placesBelow(model), model);
   return { ...from, model };
+}
+
+const made = new Map<string, World>();
+
+function once(name: string, make: () => World): World {
+  let world = made.get(name);
+  if (!world) made.set(name, (world = make()));
+  return world;
 }
 
 /** Nothing saved yet. */
@@ -231,3 +231,25 @@ export const restoredBefore = () =>
       lbsOk({ cwd: from.cwd, model }, CHANGING_MINUTE, args);
     });
   });
+
+/** A second backup was killed when it had put its second segment in place. */
+export async function killedBackup(): Promise<World> {
+  const world = once('killed', () => derived('killed', oneSaved(), () => undefined));
+  const at = placesBelow(world.model);
+  if (segmentFiles(at.store).length > segmentFiles(placesBelow(oneSaved().model).store).length) {
+    return world;
+  }
+  let segments = 0;
+  const command = {
+    args: ['backup', ...saveArgs(at), 'tree'],
+    cwd: world.cwd,
+    env: environment(at.home, CHANGING_MINUTE),
+    directories: [at.store],
+  };
+  const run = await runFaulty(command, {
+    before: ({ path2 }) => (/\.tar\./.test(path2) && ++segments === 2 ? 'watch' : 'go'),
+    after: () => 'kill',
+  });
+  if (run.code !== 137) throw new Error(`not killed: ${run.code}\n${run.stderr}`);
+  return world;
+}
