@@ -101,7 +101,10 @@ function unwritable(place: string, cause: unknown): LbsError {
 function putInPlace(aside: string, localdb: string): void {
   // It is there when its content could not be written into the database: the disk is full.
   if (existsSync(join(aside, `${LOCALDB_FILE}-wal`))) {
-    throw unwritable(localdb, new Error('it could not be written as a whole'));
+    throw unwritable(
+      localdb,
+      new Error('it could not be written as a whole: its disk is full, or failing'),
+    );
   }
   try {
     // SQLite would take the log of the database that was lost for one of the new.

@@ -104,7 +104,7 @@ export function runAt(scenario: Scenario, world: World, at: CrashPlaces, judge: 
 /** SQLite does not say why it cannot open a file, nor why only for reading. */
 const SQLITE_REASON = 'unable to open database file|attempt to write a readonly database';
 const NO_ROOM = new RegExp(`space|full|room|${SQLITE_REASON}`, 'i');
-const BROKEN = new RegExp(`i/o error|${SQLITE_REASON}`, 'i');
+const BROKEN = new RegExp(`i/o error|failing|${SQLITE_REASON}`, 'i');
 const REASONS: Partial<Record<Fault, RegExp>> = {
   'no-space': NO_ROOM,
   full: NO_ROOM,
