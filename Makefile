@@ -100,7 +100,7 @@ fuzz: $(BUILT)
 # Every fault at every call of every command that changes something: some hours. Less of it, as a
 # failure names it: make crash LBS_CRASH=gc:kill-after:17
 crash: $(BUILT)
-	@node test/helpers/run-tests.ts --config test/slow/ava.config.js test/slow/crash.ts
+	@$(if $(wildcard /dev/shm/.),TMPDIR=/dev/shm) node test/helpers/run-tests.ts --config test/slow/ava.config.js test/slow/crash.ts
 
 # Measures lbs beside other programs (test/bench/README.md); `quick` in less than three minutes.
 bench: $(BUILT)

@@ -51,7 +51,9 @@ const EPOCH_S = Math.floor(Date.now() / 1000) + 1000 * MINUTE_S;
 
 /** Of a run in the n-th minute; HOME and TMPDIR are `home`. */
 export function environment(home: string, minute: number): Record<string, string> {
+  const compiled = process.env['NODE_COMPILE_CACHE'];
   return {
+    ...(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled }),
     PATH: `${process.env['PATH']}`,
     HOME: home,
     TMPDIR: home,

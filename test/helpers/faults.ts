@@ -119,7 +119,7 @@ function answer(asker: Socket, judge: Judge): Call[] {
 
 /** The joined program, unless the modules are newer; as in bin/lbs. */
 function mainFile(): string {
-  const joined = join(PROJECT, 'dist', 'lbs.cjs');
+  const joined = join(PROJECT, 'dist', 'joined', 'lbs.js');
   const joinedMs = statSync(joined, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   return joinedMs >= statSync(MAIN).mtimeMs ? joined : MAIN;
 }
