@@ -14,7 +14,7 @@ for (const scenario of SCENARIOS) {
   test.serial(`${scenario.name} survives faults at some calls`, async (t) => {
     const why = whyNoFaults();
     if (why !== undefined) return t.pass(`left out: ${why}`);
-    t.timeout(300_000);
+    t.timeout(900_000);
     const result = await tryScenario(scenario, someOf(POINTS, SEED), (line) => t.log(line));
     t.log(resultLine(result));
     t.deepEqual(result.problems, []);

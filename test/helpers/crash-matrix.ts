@@ -9,7 +9,7 @@ import { type Cut, POWER_CUTS, tryPowerCuts } from './power-cuts.ts';
 /** Points at once: a run waits for the tracer half of the time. */
 const AT_ONCE = 2;
 
-export type Tally = { readonly fault: string; tried: number; failed: number };
+export type Tally = { readonly fault: string; tried: number; failed: number; missed: number };
 export type Result = {
   readonly scenario: string;
   readonly calls: number;
@@ -115,11 +115,17 @@ export async function tryScenario(
   tell: (line: string) => void,
 ): Promise<Result> {
   const prepared = await prepare(scenario);
-  const tallies = [...FAULTS, ...POWER_CUTS].map((fault) => ({ fault, tried: 0, failed: 0 }));
+  const tallies = [...FAULTS, ...POWER_CUTS].map((fault) => ({
+    fault,
+    tried: 0,
+    failed: 0,
+    missed: 0,
+  }));
   const problems: string[] = [];
-  const count = ({ name, problems: found }: Outcome) => {
+  const count = ({ name, problems: found, isMissed = false }: Outcome) => {
     const tally = tallies.find(({ fault }) => fault === name.split(':')[1]);
-    if (tally) tally.tried++;
+    if (tally && isMissed) tally.missed++;
+    else if (tally) tally.tried++;
     if (found.length === 0) return;
     if (tally) tally.failed++;
     problems.push(...found);
@@ -136,9 +142,11 @@ export async function tryScenario(
 /** One line for each scenario: points tried, and failures if there were any. */
 export function resultLine({ scenario, calls, tallies }: Result): string {
   const parts = tallies
-    .filter(({ tried }) => tried > 0)
-    .map(
-      ({ fault, tried, failed }) => `${fault} ${tried}${failed > 0 ? ` (${failed} FAILED)` : ''}`,
-    );
+    .filter(({ tried, missed }) => tried + missed > 0)
+    .map(({ fault, tried, failed, missed }) => {
+      const more = [missed > 0 ? `${missed} missed` : '', failed > 0 ? `${failed} FAILED` : ''];
+      const words = more.filter((text) => text !== '').join(', ');
+      return `${fault} ${tried}${words === '' ? '' : ` (${words})`}`;
+    });
   return `${scenario}: ${calls} calls; ${parts.join(', ')}`;
 }

@@ -55,7 +55,8 @@ export type FaultyCommand = {
   readonly directories: readonly string[];
 };
 
-const NO_END_AFTER_MS = 60_000;
+/** Long, since a machine may have much else to do; a hang is a failure all the same. */
+const NO_END_AFTER_MS = 240_000;
 const MAIN = join(PROJECT, 'dist', 'main.js');
 
 let built: { readonly program: string } | { readonly why: string } | undefined;
@@ -102,8 +103,10 @@ function callOf(words: readonly string[]): Call {
 /** Answers the tracer's questions for as long as it asks; the calls it asked about. */
 function answer(asker: Socket, judge: Judge): Call[] {
   const calls: Call[] = [];
-  asker.on('error', () => undefined);
-  createInterface({ input: asker }).on('line', (line) => {
+  const lines = createInterface({ input: asker });
+  // A tracer that had to be killed does not read its answer; then its exit code tells.
+  for (const stream of [asker, lines]) stream.on('error', () => undefined);
+  lines.on('line', (line) => {
     const [kind, ...words] = line.split(' ');
     const last = calls.at(-1);
     if (kind === 'after' && last) {
