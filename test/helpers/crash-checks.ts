@@ -57,6 +57,15 @@ async function restoredProblems(store: string, name: string, wanted: TreeState):
   }
 }
 
+/** All but the seconds, which compact changes; worlds save once a minute. */
+const minuteOf = (name: string) => name.slice(0, -2);
+
+/** What a snapshot must give back: also one that took the place of another, or is new. */
+function wantedOf(world: World, name: string): TreeState {
+  const replaced = [...world.snapshots].find(([old]) => minuteOf(old) === minuteOf(name));
+  return world.snapshots.get(name) ?? replaced?.[1] ?? world.tree;
+}
+
 /** Each snapshot that is there is whole, and those that must be there are. */
 async function storeProblems(scenario: Scenario, world: World, at: CrashPlaces): Promise<string[]> {
   const problems: string[] = [];
@@ -66,7 +75,10 @@ async function storeProblems(scenario: Scenario, world: World, at: CrashPlaces):
     const names = snapshotNames(store);
     for (const name of world.snapshots.keys()) {
       const mustBe = which === 'store' && !mayLack.has(name);
-      if (mustBe && !names.includes(name)) problems.push(`${which}: ${name} is gone`);
+      const isThere = scenario.mayRename
+        ? names.some((other) => minuteOf(other) === minuteOf(name))
+        : names.includes(name);
+      if (mustBe && !isThere) problems.push(`${which}: ${name} is gone`);
     }
     if (names.length === 0) continue;
     try {
@@ -76,8 +88,7 @@ async function storeProblems(scenario: Scenario, world: World, at: CrashPlaces):
       problems.push(`${which}: ${String(error)}`);
     }
     for (const name of names) {
-      const wanted = world.snapshots.get(name) ?? world.tree;
-      problems.push(...(await restoredProblems(store, name, wanted)));
+      problems.push(...(await restoredProblems(store, name, wantedOf(world, name))));
     }
   }
   return problems;

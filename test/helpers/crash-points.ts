@@ -130,7 +130,10 @@ function endProblems(
   if (fault.startsWith('kill')) return [0, 137].includes(code) ? [] : [`exit code ${code}`];
   if (code === 0) {
     const isUnsynced = REASONS[fault] !== undefined && fault !== 'full' && hit !== undefined;
-    return isUnsynced && isPromised(hit, at) ? ['said to be done, but it was not synced'] : [];
+    // Of a tag that was to be given with a backup it is said, and is no failure of the backup.
+    const isTold = stderr.includes('the snapshot is made, but');
+    const isLie = isUnsynced && isPromised(hit, at) && !isTold;
+    return isLie ? ['said to be done, but it was not synced'] : [];
   }
   const problems: string[] = [];
   if (fault === 'short-write') problems.push(`exit code ${code} for a short write: ${stderr}`);

@@ -34,6 +34,8 @@ export type Scenario = {
   readonly stores: readonly ('store' | 'copy')[];
   /** Snapshots that may go, or may not be there yet. */
   readonly mayLack?: (world: World) => readonly string[];
+  /** Snapshots may be replaced by others of the same minute. */
+  readonly mayRename?: boolean;
   /** What is missing of what the command is for; nothing when it has said 0. */
   readonly missing: (at: CrashPlaces, world: World) => string[];
   /** What may stay besides the usual, as a kind of file (see crash-points.ts). */
@@ -143,6 +145,14 @@ export const SCENARIOS: readonly Scenario[] = [
     args: (at) => ['prune', ...where(at), '--keep-last=1', '--grace=0h'],
     mayLack: (world) => names(world).slice(0, -1),
     missing: (at, world) => [...stillHas(at, names(world).slice(0, -1)), ...unneeded(at)],
+    ...SAVING,
+  },
+  {
+    name: 'compact',
+    world: forgotten,
+    args: (at) => [...['compact', ...where(at), '--all', '--min-used=95', '--segment-size=64K']],
+    mayRename: true,
+    missing: () => [],
     ...SAVING,
   },
   {
