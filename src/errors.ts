@@ -14,6 +14,7 @@ export type ErrorCode =
   | 'store-unwritable'
   | 'store-missing-file'
   | 'store-exists'
+  | 'store-behind'
   | 'localdb-missing'
   | 'localdb-corrupt'
   | 'localdb-version'

@@ -29,7 +29,7 @@ import type { SnapshotInfo, VerifyOptions, VerifySummary } from './maintain/veri
 import type { ReadOptions, RestoreOptions, RestoreSummary } from './restore/restore-options.ts';
 import type { BytePath } from './std/byte-path.ts';
 
-export type { BackupOptions, BackupSummary } from './backup/backup-options.ts';
+export type { BackupOptions, BackupSummary, StoreOutcome } from './backup/backup-options.ts';
 export { EXIT, type ErrorCode, LbsError, exitCodeOf } from './errors.ts';
 export type { SnapshotCounts } from './format/descriptor.ts';
 export type { Entry } from './format/entry.ts';

@@ -86,6 +86,13 @@ export type ReportEvent =
   | { readonly type: 'to-fetch'; readonly file: string; readonly sizeBytes: number }
   /** A file of a store was copied to another one, or would be (sync, heal). */
   | { readonly type: 'copied'; readonly file: string; readonly sizeBytes: number }
+  /** One of several stores cannot be written to: the run goes on with the others. */
+  | {
+      readonly type: 'store-failed';
+      readonly store: string;
+      readonly message: string;
+      readonly hint: string | undefined;
+    }
   | { readonly type: 'progress'; readonly progress: Progress }
   /** A remark that needs no action and does not change the exit code. */
   | { readonly type: 'note'; readonly message: string };

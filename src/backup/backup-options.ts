@@ -1,12 +1,15 @@
 /** What a backup is asked to do, and what it says it did: the library's and the CLI's contract. */
+import type { LbsError } from '../errors.ts';
 import type { Report } from '../report.ts';
 import type { RuleOptions } from '../sources/filesystem/rule-files.ts';
 import type { BytePath } from '../std/byte-path.ts';
 
 export type BackupOptions = {
-  /** The store, a directory that exists. */
-  readonly store: string;
-  /** Directory of the local database and stat cache; default: the store. */
+  /** The store, a directory that exists; or several, which all get the snapshot. */
+  readonly store?: string | readonly string[];
+  /**
+   * Directory of the local database and stat cache; default: the store, where there is just one.
+   */
   readonly localdb?: string;
   readonly scheme?: string;
   /** Paths as a person gave them: all absolute or all relative to the working directory. */
@@ -49,9 +52,21 @@ export type BackupOptions = {
   readonly signal?: AbortSignal;
 };
 
+/** What became of one of the stores of a run. */
+export type StoreOutcome = {
+  /** Its path. */
+  readonly store: string;
+  /** The new snapshot; undefined where it is not, and for a dry run. */
+  readonly snapshot: string | undefined;
+  /** Why it is not there. */
+  readonly error: LbsError | undefined;
+};
+
 export type BackupSummary = {
   /** Name of the new snapshot; undefined for a dry run. */
   readonly snapshot: string | undefined;
+  /** Each store that was named; where one failed, another has the snapshot. */
+  readonly stores: readonly StoreOutcome[];
   readonly dryRun: boolean;
   /** Tags that the snapshot got. */
   readonly tags: readonly string[];
@@ -70,7 +85,7 @@ export type BackupSummary = {
   readonly bytesAdded: number;
   /** Bytes of data content (without metadata) put into segments, before the filter. */
   readonly dataBytesAdded: number;
-  /** Bytes added to the store: segments after the filter, checksums files, descriptor. */
+  /** Bytes added to each store: segments after the filter, checksums files, descriptor. */
   readonly bytesStored: number;
   readonly segmentsStored: number;
   /** Warnings about source entries; more than 0 means exit 3. */

@@ -5,7 +5,7 @@
  *       -> localdb/stat-cache-reader, backup/unchanged           is it as before?
  *       -> backup/store-content -> store-block                   which blocks are new?
  *       -> segments/segment-writer -> codec-sink | command-sink  into tar, through the filter
- *       -> stores/directory-store                                durable under its name
+ *       -> stores/store-group -> directory-store                 durable under its name
  *       -> metadata/metadata-log-writer                          name every entry
  *       -> snapshots/publish-snapshot                            and make it a snapshot
  *
@@ -15,8 +15,6 @@
  */
 import { hash } from 'node:crypto';
 import { hostname } from 'node:os';
-import { parseIntent } from '../format/descriptor.ts';
-import { checkScheme, checkTag, parseSnapshotFile } from '../format/snapshot-name.ts';
 import { LbsError } from '../errors.ts';
 import { BlockIndex, type SegmentRow } from '../localdb/block-index.ts';
 import { forgetGone } from '../localdb/gone-segments.ts';
@@ -27,47 +25,27 @@ import { statCacheFile } from '../localdb/stat-cache-place.ts';
 import { StatCacheReader } from '../localdb/stat-cache-reader.ts';
 import { StatCacheWriter } from '../localdb/stat-cache-writer.ts';
 import { MetadataLogWriter } from '../metadata/metadata-log-writer.ts';
-import { type Report, silentReport } from '../report.ts';
 import { DryRunSegments, type SegmentSink } from '../segments/dry-run-segments.ts';
-import { type Filter, chooseFilter } from '../segments/filter.ts';
-import { SegmentWriter, segmentSizeOf } from '../segments/segment-writer.ts';
-import { condemnedSegments } from '../snapshots/collection-lists.ts';
+import { SegmentWriter } from '../segments/segment-writer.ts';
 import { publishSnapshot } from '../snapshots/publish-snapshot.ts';
 import { checkSigning, signerFor } from '../snapshots/sign-descriptor.ts';
-import { type NamedPaths, resolveNamedPaths } from '../sources/filesystem/named-paths.ts';
 import { withoutOwnFiles } from '../sources/filesystem/own-files.ts';
-import { readRules } from '../sources/filesystem/rule-files.ts';
 import { FilesystemSource } from '../sources/filesystem/scan.ts';
-import { Selector } from '../sources/filesystem/select.ts';
 import { byteText } from '../std/byte-text.ts';
 import { nowNs, nowSeconds } from '../std/clock.ts';
-import type { DirectoryStore } from '../stores/directory-store.ts';
-import { openStore } from '../stores/open-store.ts';
 import { VERSION } from '../std/version.ts';
 import type { BackupOptions, BackupSummary } from './backup-options.ts';
 import { Breather, isTidyStop } from './breather.ts';
 import { Checkpoints, goOnFromLast } from './checkpoints.ts';
 import { LostSegments } from './lost-segments.ts';
 import { metadataReuse } from './metadata-reuse.ts';
+import { type Plan, makePlan } from './plan-backup.ts';
+import { RunStores } from './run-stores.ts';
 import { SegmentUse } from './segment-use.ts';
 import { SideThread } from './side-thread.ts';
 import { BlockStore } from './store-block.ts';
 import { EntryStore } from './store-entry.ts';
-import { tagSnapshot } from './tag-snapshot.ts';
 import { RecordedAccounts } from './unchanged.ts';
-
-/** Everything that is decided before anything is written. */
-type Plan = {
-  readonly options: BackupOptions;
-  readonly report: Report;
-  readonly store: DirectoryStore;
-  readonly localdb: string;
-  readonly filter: Filter;
-  readonly named: NamedPaths;
-  readonly selector: Selector;
-  readonly segmentSizeBytes: number;
-  readonly dryRun: boolean;
-};
 
 /**
  * Makes a snapshot. Trouble with entries is reported and counted in `warnings`; anything else
@@ -78,7 +56,7 @@ export async function backup(options: BackupOptions): Promise<BackupSummary> {
   const startedNs = nowNs();
   const plan = makePlan(options);
   await checkSigning(options);
-  if (!plan.dryRun) plan.store.checkWritable();
+  if (!plan.dryRun) await plan.stores.each((store) => store.checkWritable());
   for (const note of plan.named.notes) plan.report({ type: 'note', message: note });
   const lock = plan.dryRun ? checkUnlocked(plan.localdb) : lockLocaldb(plan.localdb);
   try {
@@ -94,37 +72,6 @@ export async function backup(options: BackupOptions): Promise<BackupSummary> {
   }
 }
 
-function makePlan(options: BackupOptions): Plan {
-  if (options.scheme !== undefined) checkScheme(options.scheme);
-  for (const tag of options.tags ?? []) checkTag(tag);
-  if (options.intent !== undefined && parseIntent(String(options.intent)) === undefined) {
-    throw new LbsError('usage', `an intent of ${options.intent} is not possible`, {
-      hint: 'choose a number above 0',
-    });
-  }
-  const filter = chooseFilter(options.filter, options.filterExtension);
-  const segmentSizeBytes = segmentSizeOf(options.segmentSizeBytes);
-  const store = openStore(options.store);
-  const named = resolveNamedPaths(options.paths);
-  const selector = new Selector({
-    named,
-    excludes: options.excludes ?? [],
-    includes: options.includes ?? [],
-    rules: readRules(options.ruleFiles ?? {}),
-  });
-  return {
-    options,
-    report: options.report ?? silentReport,
-    store,
-    localdb: options.localdb ?? store.place,
-    filter,
-    named,
-    selector,
-    segmentSizeBytes,
-    dryRun: options.dryRun ?? false,
-  };
-}
-
 class Run {
   readonly #plan: Plan;
   readonly #open: OpenDatabase;
@@ -135,6 +82,7 @@ class Run {
   readonly #stored = { segments: 0, bytes: 0 };
   readonly #side = new SideThread();
   readonly #checkpoints = new Checkpoints();
+  readonly #stores: RunStores;
 
   constructor(plan: Plan, open: OpenDatabase) {
     this.#plan = plan;
@@ -142,12 +90,12 @@ class Run {
     this.#index = new BlockIndex(open);
     this.#snapshots = new SnapshotTable(open);
     this.#scheme = plan.options.scheme ?? '';
+    this.#stores = new RunStores(plan, open);
   }
 
   async run(): Promise<Omit<BackupSummary, 'durationS'>> {
-    const { store, dryRun, localdb, options } = this.#plan;
-    if (!dryRun) store.ownLeftovers(this.#open.owner);
-    this.#noteNewDatabase();
+    const { dryRun, localdb, options } = this.#plan;
+    await this.#stores.begin();
     const cacheFile = statCacheFile(localdb, options.scheme);
     if (!dryRun) goOnFromLast(cacheFile, this.#plan.report);
     const old = StatCacheReader.open(cacheFile);
@@ -164,23 +112,15 @@ class Run {
     }
   }
 
-  /** A store with snapshots and no memory of them: right on a second machine, else a surprise. */
-  #noteNewDatabase(): void {
-    const { store, localdb, report } = this.#plan;
-    if (!this.#open.isNew || !store.names().some((file) => parseSnapshotFile(file))) return;
-    const message = `there is no local database in ${localdb}: every file is read, and stored again. If it is elsewhere, stop and say where with --localdb=DIR; if it is lost, stop and run: lbs rebuild --store=${store.place} --localdb=${localdb}`;
-    report({ type: 'note', message });
-  }
-
   async #store(
     accounts: RecordedAccounts,
     old: StatCacheReader | undefined,
     cache: StatCacheWriter | undefined,
   ) {
-    const { report, options, store } = this.#plan;
+    const { report, options, stores } = this.#plan;
     const note = (message: string) => report({ type: 'note', message });
     const lost = new LostSegments(note);
-    const use = new SegmentUse(this.#index, store, condemnedSegments(store), (segment) =>
+    const use = new SegmentUse(this.#index, stores, await this.#stores.condemned(), (segment) =>
       lost.add(segment),
     );
     const segments = this.#segmentWriter(note);
@@ -219,11 +159,10 @@ class Run {
       await segments.close();
       breather.checkInterrupted();
       const published = await this.#publish(entries, use, root, note);
+      const given = published ? await this.#stores.finish(published.name, note) : [];
       this.#afterwards('progress is shown without totals', () =>
         this.#remember(published?.name, entries, use),
       );
-      const { tags = [] } = options;
-      const given = published ? await tagSnapshot(store, published.name, tags, note) : [];
       return this.#summary(entries, blocks, { ...published, tags: given });
     } catch (error) {
       // What was read before an interruption is kept for the next run, complete. Where store or
@@ -244,14 +183,17 @@ class Run {
   }
 
   async #scan(entries: EntryStore, breather: Breather): Promise<void> {
-    const { named, selector, options, report, store, localdb } = this.#plan;
+    const { named, selector, options, report, stores, localdb } = this.#plan;
     const source = new FilesystemSource({
       top: named.top,
       selector,
       oneFileSystem: options.oneFileSystem ?? false,
       excludeIfPresent: (options.excludeIfPresent ?? []).map((name) => byteText(name)),
       excludeCaches: options.excludeCaches ?? false,
-      withoutOwnFiles: withoutOwnFiles([store.place, localdb]),
+      withoutOwnFiles: withoutOwnFiles([
+        ...stores.live.flatMap((store) => store.ownPlaces),
+        localdb,
+      ]),
       warn: (warning) => entries.warn(warning),
       note: (message) => report({ type: 'note', message }),
     });
@@ -265,10 +207,10 @@ class Run {
   }
 
   #segmentWriter(note: (message: string) => void): SegmentSink {
-    const { dryRun, store, filter, options, segmentSizeBytes } = this.#plan;
+    const { dryRun, stores, localdb, filter, options, segmentSizeBytes } = this.#plan;
     if (dryRun) return new DryRunSegments();
     return new SegmentWriter({
-      store,
+      store: stores.segmentPlace(localdb),
       filter,
       unfilters: options.unfilters ?? new Map(),
       targetBytes: segmentSizeBytes,
@@ -289,7 +231,7 @@ class Run {
     root: string,
     note: (message: string) => void,
   ): Promise<{ name: string; storedBytes: number } | undefined> {
-    const { dryRun, store, options } = this.#plan;
+    const { dryRun, stores, options } = this.#plan;
     if (dryRun) return undefined;
     const names = use.usedSegments();
     const { counts } = entries;
@@ -316,7 +258,7 @@ class Run {
       descriptor,
       sign: signerFor(options),
     };
-    return publishSnapshot(store, files, note);
+    return publishSnapshot(stores, files, note);
   }
 
   *#rowsOf(segments: Iterable<string>): Generator<SegmentRow> {
@@ -360,7 +302,8 @@ class Run {
       bytes: counts.bytes,
       used: this.#usedObjects(use),
     });
-    forgetGone(this.#open, this.#index, new Set(this.#plan.store.names()));
+    const files = this.#stores.allFiles();
+    if (files !== undefined) forgetGone(this.#open, this.#index, files);
   }
 
   #summary(
@@ -372,6 +315,7 @@ class Run {
     return {
       snapshot: published.name,
       dryRun: this.#plan.dryRun,
+      stores: this.#stores.outcomes(published.name),
       tags: published.tags,
       ...entries.counts,
       dataBytesAdded: dataBytes,

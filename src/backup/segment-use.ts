@@ -6,7 +6,7 @@
 import type { BlockIndex } from '../localdb/block-index.ts';
 import type { CacheRecord } from '../localdb/stat-cache-record.ts';
 import { RepeatedText } from '../std/byte-text.ts';
-import type { Store } from '../stores/store.ts';
+import type { StoreGroup } from '../stores/store-group.ts';
 import {
   SEGMENT_NAME_CHARS,
   firstReference,
@@ -33,7 +33,7 @@ export type LostSegment = { readonly segment: string; readonly why: string };
 
 export class SegmentUse {
   readonly #index: BlockIndex;
-  readonly #store: Store;
+  readonly #stores: Pick<StoreGroup, 'whyLost'>;
   readonly #uses = new Map<string, Use>();
   readonly #lost: (lost: LostSegment) => void;
   /** Segments that are about to be collected. */
@@ -45,12 +45,12 @@ export class SegmentUse {
 
   constructor(
     index: BlockIndex,
-    store: Store,
+    stores: Pick<StoreGroup, 'whyLost'>,
     condemned: ReadonlySet<string>,
     lost: (lost: LostSegment) => void,
   ) {
     this.#index = index;
-    this.#store = store;
+    this.#stores = stores;
     this.#condemned = condemned;
     this.#lost = lost;
   }
@@ -148,15 +148,9 @@ export class SegmentUse {
       return { id: undefined, isUsable: false, hasExpired: false, bits, isUsed: false };
     }
     const hasExpired = row.expired !== null || this.#index.hasExpired(row.id);
-    const found = this.#store.find(row.file);
-    const isUsable = row.expired === null && found?.sizeBytes === row.stored_bytes;
-    if (found === undefined) this.#lost({ segment: row.file, why: 'it is missing in the store' });
-    else if (found.sizeBytes !== row.stored_bytes) {
-      this.#lost({
-        segment: row.file,
-        why: `it has ${found.sizeBytes} bytes instead of ${row.stored_bytes}`,
-      });
-    }
+    const why = this.#stores.whyLost(row.file, row.stored_bytes);
+    if (why !== undefined) this.#lost({ segment: row.file, why });
+    const isUsable = row.expired === null && why === undefined;
     return { id: row.id, isUsable, hasExpired, bits, isUsed: false };
   }
 }

@@ -6,22 +6,30 @@ import { LbsError } from '../errors.ts';
 import { addNote, noteText } from '../snapshots/snapshot-notes.ts';
 import type { Store } from '../stores/store.ts';
 
-/** The tags that `snapshot` has got; of others `note` is told. */
+/** The tags that `snapshot` has got in every store; of others `note` is told. */
 export async function tagSnapshot(
-  store: Store,
+  stores: readonly Store[],
   snapshot: string,
   tags: readonly string[],
   note: (message: string) => void,
 ): Promise<string[]> {
   const given: string[] = [];
+  const isSeveral = stores.length > 1;
   for (const tag of new Set(tags)) {
-    try {
-      await addNote(store, { name: snapshot, tag }, noteText());
-      given.push(tag);
-    } catch (error) {
-      if (!(error instanceof LbsError)) throw error;
-      note(`the snapshot is made, but without the tag ${tag}: ${error.message}; see lbs-tag(1)`);
+    let isGiven = true;
+    for (const store of stores) {
+      try {
+        await addNote(store, { name: snapshot, tag }, noteText());
+      } catch (error) {
+        if (!(error instanceof LbsError)) throw error;
+        isGiven = false;
+        const where = isSeveral ? ` in ${store.place}` : '';
+        note(
+          `the snapshot is made, but${where} without the tag ${tag}: ${error.message}; see lbs-tag(1)`,
+        );
+      }
     }
+    if (isGiven) given.push(tag);
   }
   return given;
 }

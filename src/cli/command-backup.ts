@@ -13,7 +13,7 @@ import { COMMANDS } from './options.ts';
 import { percentOf } from './percent.ts';
 import { segmentSizeOf, signingOf } from './storing-flags.ts';
 import { markerNamesOf, namedPathsOf, rulesOf } from './selection-flags.ts';
-import { present, schemeOf, storeOf, unfiltersOf } from './store-flags.ts';
+import { present, schemeOf, storesOf, unfiltersOf } from './store-flags.ts';
 
 const EXAMPLE = 'lbs --dest=/mnt/backup /home';
 const SLASH = 0x2f;
@@ -73,7 +73,7 @@ function intentOf(flags: FlagValues): number | undefined {
 /** @throws {LbsError} usage */
 function backupOptionsOf(flags: FlagValues): BackupOptions {
   refuseMistypedCommand(flags.operands[0]);
-  const store = storeOf(flags, EXAMPLE);
+  const store = storesOf(flags, EXAMPLE);
   return {
     store,
     paths: pathsOf(flags),
@@ -100,7 +100,7 @@ function backupOptionsOf(flags: FlagValues): BackupOptions {
   };
 }
 
-/** Makes a snapshot; 0, or 3 when something of the source could not be read. */
+/** Makes a snapshot; 0, or 3 when something of the source or one of several stores failed. */
 export async function runBackup({ flags, outputs, signal }: CommandInput): Promise<number> {
   const report = openReport('backup', flags, outputs);
   try {
@@ -108,7 +108,8 @@ export async function runBackup({ flags, outputs, signal }: CommandInput): Promi
     const { backup } = await import('../backup/run-backup.ts');
     const summary = await backup({ ...options, report: report.report, signal });
     report.backupDone(summary);
-    return summary.warnings > 0 ? EXIT.incomplete : EXIT.done;
+    const isWhole = summary.stores.every(({ error }) => error === undefined);
+    return summary.warnings > 0 || !isWhole ? EXIT.incomplete : EXIT.done;
   } finally {
     report.close();
   }

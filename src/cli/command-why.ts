@@ -99,12 +99,12 @@ function jsonOf(answer: Answer, rule: ShownRule | undefined, message: string): s
 }
 
 async function ownPlacesOf(flags: FlagValues): Promise<string[]> {
-  const store = flags.text('store');
+  const stores = flags.choices('store').filter((store) => store !== '');
   const localdb = flags.text('localdb');
   const places = localdb === undefined ? [] : [localdb];
-  if (store === undefined || store === '') return places;
+  if (stores.length === 0) return places;
   const { openStore } = await import('../stores/open-store.ts');
-  return [openStore(store).place, ...places];
+  return [...stores.map((store) => openStore(store).place), ...places];
 }
 
 /** Answers; 0 whatever the answer is. */

@@ -16,7 +16,7 @@ import { NO, YES } from './parse-flags.ts';
 type Kind = 'value' | 'list' | 'switch';
 
 const KIND_OF_KEY: ReadonlyMap<string, Kind> = new Map<string, Kind>([
-  ['store', 'value'],
+  ['store', 'list'],
   ['localdb', 'value'],
   ['scheme', 'value'],
   ['filter', 'value'],

@@ -61,6 +61,19 @@ export class FlagValues {
     return configured === undefined ? undefined : asText(name, configured);
   }
 
+  /**
+   * All values from the first of the four places that has any: of options that name what a command
+   * works on, where adding up would be a surprise. @throws {LbsError} usage
+   */
+  choices(name: string): string[] {
+    const given = this.#given.get(name);
+    if (given !== undefined) return given.map((value) => asText(`--${name}`, value));
+    const variable = VARIABLE_OF_OPTION.get(name);
+    const fromEnv = variable === undefined ? undefined : this.#env[variable];
+    if (fromEnv !== undefined && fromEnv !== '') return [fromEnv];
+    return (this.#config.get(name) ?? []).map((value) => asText(name, value));
+  }
+
   /** All values of a repeatable option, as bytes. */
   list(name: string): Buffer[] {
     return [...(this.#config.get(name) ?? []), ...(this.#given.get(name) ?? [])];

@@ -106,6 +106,13 @@ export class JsonReport implements CommandReport {
       case 'copied':
         this.#verbose('copied', Buffer.from(event.file), { size: event.sizeBytes });
         break;
+      case 'store-failed':
+        this.#error(
+          event.message,
+          { item: event.store },
+          { code: 'store-failed', hint: event.hint },
+        );
+        break;
       case 'progress':
         this.#status(event.progress);
         break;
@@ -134,6 +141,11 @@ export class JsonReport implements CommandReport {
       backup_end: new Date(endMs).toISOString(),
       snapshot_id: summary.snapshot,
       dry_run: summary.dryRun,
+      stores: summary.stores.map(({ store, snapshot, error }) => ({
+        store,
+        snapshot_id: snapshot ?? null,
+        error: error?.message ?? null,
+      })),
       tags: summary.tags,
       entries: summary.entries,
       directories: summary.directories,

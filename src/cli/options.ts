@@ -41,7 +41,10 @@ export type { CommandName, CommandSpec, OptionGroup, OptionSpec } from './option
 
 export const BACKUP: CommandSpec = {
   name: 'backup',
-  usage: ['--dest=STORE [OPTION...] PATH...'],
+  usage: [
+    '--dest=STORE [OPTION...] PATH...',
+    '--dest=STORE --dest=STORE2 --localdb=DIR [OPTION...] PATH...',
+  ],
   summary: 'Makes a snapshot of files and directories in a store.',
   details: [
     'The word "backup" may be left out. PATHs are all absolute or all relative to the current directory. Only what the store does not hold yet is added to it.',
@@ -50,7 +53,7 @@ export const BACKUP: CommandSpec = {
     {
       title: 'Where',
       options: [
-        STORE,
+        { ...STORE, repeatable: true },
         LOCALDB,
         {
           name: 'scheme',
@@ -107,7 +110,7 @@ export const BACKUP: CommandSpec = {
     DONE,
     [1, 'failed; there is no new snapshot'],
     MISUSED,
-    [3, 'snapshot made, but some entries could not be read'],
+    [3, 'snapshot made, but some entries could not be read, or not in every store'],
     [10, 'no such store'],
     LOCKED,
     UNSIGNED,

@@ -13,10 +13,24 @@ export function present<T extends object>(fields: T): Present<T> {
   return Object.fromEntries(set) as Present<T>;
 }
 
-/** The store that was asked for. `example` shows a whole command. @throws {LbsError} usage */
+/** The one store that was asked for. `example` shows a whole command. @throws {LbsError} usage */
 export function storeOf(flags: FlagValues, example: string): string {
-  const store = flags.text('store');
-  if (store !== undefined && store !== '') return store;
+  const [store, ...others] = storesOf(flags, example);
+  if (others.length === 0) return store;
+  const isGiven = flags.isGiven('store');
+  throw new LbsError(
+    'usage',
+    isGiven
+      ? `--store is given ${1 + others.length} times, and this command works on one store`
+      : `the configuration names ${1 + others.length} stores, and this command works on one`,
+    { hint: `name it: --store=${store}` },
+  );
+}
+
+/** The stores of a backup. @throws {LbsError} usage */
+export function storesOf(flags: FlagValues, example: string): [string, ...string[]] {
+  const [store, ...others] = flags.choices('store').filter((place) => place !== '');
+  if (store !== undefined) return [store, ...others];
   throw new LbsError('usage', 'no store given: --dest (or --store) says where the backups are', {
     hint: `for example: ${example}`,
   });

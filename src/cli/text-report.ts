@@ -94,6 +94,10 @@ export class TextReport implements CommandReport {
           this.#say(`${showText(event.file)} [copied, ${humanSize(event.sizeBytes)}]`);
         }
         break;
+      case 'store-failed':
+        this.#complain(`one store is left out: ${showText(event.message)}`);
+        if (event.hint !== undefined) this.#err.line(`     ${showText(event.hint)}`);
+        break;
       case 'progress':
         this.#progress?.update(event.progress);
         break;
@@ -126,6 +130,7 @@ export class TextReport implements CommandReport {
         ['Time', humanDuration(summary.durationS)],
       ]);
     }
+    for (const line of storeLines(summary)) this.#complain(line);
     if (summary.warnings > 0) {
       const made = summary.dryRun ? 'some entries' : 'the snapshot is made, but some entries';
       this.#complain(
@@ -244,6 +249,19 @@ export class TextReport implements CommandReport {
     const width = Math.max(...rows.map(([name]) => name.length)) + 1;
     for (const [name, value] of rows) this.#say(`${`${name}:`.padEnd(width)} ${value}`);
   }
+}
+
+/** Which stores the snapshot is not in, and what brings it there. */
+function storeLines({ stores, dryRun }: BackupSummary): string[] {
+  const good = stores.find(({ error }) => error === undefined);
+  return stores.flatMap(({ store, error }) => {
+    if (error === undefined) return [];
+    const place = showText(store);
+    if (dryRun) return [`${place} would not get the snapshot (exit code 3)`];
+    const help =
+      good === undefined ? '' : `; when it is well: lbs sync ${showText(good.store)} ${place}`;
+    return [`the snapshot is not in ${place} (exit code 3)${help}`];
+  });
 }
 
 function restoreRows(summary: RestoreSummary): (readonly [string, string])[] {

@@ -93,7 +93,8 @@ class Compaction {
     const { dryRun = false, unfilters, signal } = options;
     const finished: RenamedSnapshot[] = [];
     if (!dryRun) {
-      store.ownLeftovers(open.owner);
+      store.recall(open);
+      store.begin();
       finished.push(...(await this.#finishEarlier()));
     }
     const files = store.list();

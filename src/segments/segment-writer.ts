@@ -13,8 +13,8 @@ import { formatObjectName } from '../format/reference.ts';
 import { TAR_RECORD_BYTES, writeTarHeader } from '../format/tar-header.ts';
 import { newUuid, nowSeconds } from '../std/clock.ts';
 import { Limiter } from '../std/limiter.ts';
-import { storeError } from '../stores/store-error.ts';
-import type { StagedFile, Store } from '../stores/store.ts';
+import { stagingError } from '../stores/store-error.ts';
+import type { SegmentPlace, StagedFile } from '../stores/store.ts';
 import { CodecSink } from './codec-sink.ts';
 import { type CommandContext, CommandSink } from './command-sink.ts';
 import type { Filter } from './filter.ts';
@@ -57,7 +57,7 @@ export type StoredSegment = {
 };
 
 export type SegmentWriterOptions = {
-  readonly store: Store;
+  readonly store: SegmentPlace;
   readonly filter: Filter;
   readonly unfilters: ReadonlyMap<string, string>;
   readonly targetBytes: number;
@@ -248,9 +248,9 @@ export class SegmentWriter {
   /** A failure to write as one that says where, and what to do. */
   #explain(error: unknown): unknown {
     const { store } = this.#options;
-    if (!(error instanceof LbsError)) return storeError(store.place, 'write a segment', error);
+    if (!(error instanceof LbsError)) return stagingError(store.stagedIn, 'write a segment', error);
     if (error.code !== 'filter-failed' || store.freeBytes() > FULL_BYTES) return error;
-    return new LbsError('no-space', `no space left in the store ${store.place}: ${error.message}`, {
+    return new LbsError('no-space', `no space left in ${store.stagedIn}: ${error.message}`, {
       cause: error,
       hint: 'nothing that was stored before is harmed: make room and run the same command again',
     });

@@ -16,13 +16,20 @@ import {
 } from '../format/snapshot-name.ts';
 import { formatSumsLine } from '../format/sums-file.ts';
 import { formatTimestamp, parseTimestamp } from '../format/timestamp.ts';
+import { type StoreGroup, groupOf } from '../stores/store-group.ts';
 import type { Store } from '../stores/store.ts';
 import { lostToCollection } from './collection-lists.ts';
 import { putFile } from './put-file.ts';
 import { writeRecoveryFiles } from './recovery-files.ts';
 
-/** One stored segment, for the checksums files. */
-export type SegmentSums = { readonly file: string; readonly sha1: Buffer; readonly sha256: Buffer };
+/** One stored segment, for the checksums files; rows of the local database are such. */
+export type SegmentSums = {
+  readonly file: string;
+  readonly sha1: Buffer;
+  readonly sha256: Buffer;
+  /** Size of the file. */
+  readonly stored_bytes: number;
+};
 
 export type NewSnapshotFiles = {
   readonly scheme: string | undefined;
@@ -43,16 +50,8 @@ const SECONDS_PER_DAY = 86400;
 /** 9999-12-31T23:59:59Z: names have four digits for the year. */
 const LAST_NAMEABLE_S = 253402300799;
 
-/**
- * Seconds since 1970 that name the next snapshot: now, or a second after the scheme's newest
- * snapshot when the clock is not past that, so that names never collide and always sort right.
- */
-function nextTime(
-  store: Store,
-  scheme: string | undefined,
-  now: number,
-  note: (message: string) => void,
-) {
+/** When the scheme's newest snapshot in a store was made, by its name; 0 without one. */
+function newestIn(store: Store, scheme: string | undefined): number {
   let newest = 0;
   for (const file of store.names()) {
     const name = parseSnapshotFile(file)?.name;
@@ -60,6 +59,23 @@ function nextTime(
     if (parsed === undefined || parsed.scheme !== scheme) continue;
     newest = Math.max(newest, parseTimestamp(parsed.timestamp) ?? 0);
   }
+  return newest;
+}
+
+/**
+ * Seconds since 1970 that name the next snapshot: now, or a second after the scheme's newest
+ * snapshot when the clock is not past that, so that names never collide and always sort right.
+ */
+async function nextTime(
+  stores: StoreGroup,
+  scheme: string | undefined,
+  now: number,
+  note: (message: string) => void,
+): Promise<number> {
+  let newest = 0;
+  await stores.each((store) => {
+    newest = Math.max(newest, newestIn(store, scheme));
+  });
   if (newest > now + SECONDS_PER_DAY) {
     note(
       `the newest snapshot in the store is from the future (${formatTimestamp(newest)}): is this clock right? The new one is named to sort behind it`,
@@ -69,7 +85,7 @@ function nextTime(
   if (next + NAME_ATTEMPTS > LAST_NAMEABLE_S) {
     throw new LbsError(
       'store-exists',
-      `no name can sort behind snapshot ${formatTimestamp(newest)} in ${store.place}`,
+      `no name can sort behind snapshot ${formatTimestamp(newest)} in ${stores.first.place}`,
       {
         hint: 'a clock was badly wrong once: move the files of that snapshot away',
       },
@@ -141,6 +157,69 @@ export function listSegments(segments: Iterable<SegmentSums>): SegmentLists {
   return { sha1sums: Buffer.from(sha1text), sha256sums: Buffer.from(sha256text), needed };
 }
 
+/** A store that was not there in an earlier run lacks what that one stored. @throws {LbsError} */
+function refuseBehind(store: Store, segments: Iterable<SegmentSums>): void {
+  let lacking = 0;
+  let all = 0;
+  for (const segment of segments) {
+    all++;
+    if (store.find(segment.file)?.sizeBytes !== segment.stored_bytes) lacking++;
+  }
+  if (lacking === 0) return;
+  const message = `${store.place} lacks ${lacking} of the ${all} segments that the snapshot needs`;
+  throw new LbsError('store-behind', message, {
+    hint: 'they were stored while it was not there; what is new was stored in it',
+  });
+}
+
+/** False when somebody else has taken the name. @throws {LbsError} store-unwritable, no-space, io */
+async function tryToPut(store: Store, name: string, content: Buffer): Promise<boolean> {
+  try {
+    await putFile(store, name, content);
+    return true;
+  } catch (error) {
+    if (error instanceof LbsError && error.code === 'store-exists') return false;
+    throw error;
+  }
+}
+
+/**
+ * Stores them under that name; false when somebody else has made a snapshot of it meanwhile, and
+ * another name is to be tried.
+ */
+async function publishAs(
+  stores: StoreGroup,
+  name: string,
+  { sha1sums, sha256sums, needed }: SegmentLists,
+  descriptor: Buffer,
+): Promise<boolean> {
+  const file = `snapshot-${name}`;
+  if (stores.live.some((store) => store.find(`${file}.lbs`) !== undefined)) return false;
+  let isTaken = false;
+  await stores.each(async (store) => {
+    const isOurs =
+      (await tryToPut(store, `${file}.sha1sums`, sha1sums)) &&
+      (await tryToPut(store, `${file}.sha256sums`, sha256sums));
+    if (isOurs) await store.settle();
+    else isTaken = true;
+  });
+  if (isTaken) return false;
+  const taken: Store[] = [];
+  await stores.each(async (store) => {
+    if (await tryToPut(store, `${file}.lbs`, descriptor)) await settleVisible(store, name);
+    else taken.push(store);
+  });
+  if (taken.length === stores.live.length) return false;
+  // Hardly possible behind sums files of that name; but then it is that store's snapshot.
+  for (const store of taken) {
+    const message = `another snapshot ${name} was made in ${store.place} meanwhile`;
+    stores.fail(store, new LbsError('store-exists', message));
+  }
+  // Once more, now that a collection would see what this snapshot needs.
+  await stores.each((store) => withdrawIfCollected(store, name, needed));
+  return true;
+}
+
 /**
  * Makes `descriptor`, as it is to be stored, a snapshot of that name.
  * @throws {LbsError} store-exists when the name is taken; no-space, io, segment-collected: then there
@@ -149,30 +228,28 @@ export function listSegments(segments: Iterable<SegmentSums>): SegmentLists {
 export async function putSnapshot(
   store: Store,
   name: string,
-  { sha1sums, sha256sums, needed }: SegmentLists,
+  lists: SegmentLists,
   descriptor: Buffer,
 ): Promise<void> {
-  await putFile(store, `snapshot-${name}.sha1sums`, sha1sums);
-  await putFile(store, `snapshot-${name}.sha256sums`, sha256sums);
-  await store.settle();
-  await putFile(store, `snapshot-${name}.lbs`, descriptor);
-  await settleVisible(store, name);
-  // Once more, now that a collection would see what this snapshot needs.
-  await withdrawIfCollected(store, name, needed);
+  if (await publishAs(groupOf(store), name, lists, descriptor)) return;
+  throw new LbsError('store-exists', `another snapshot ${name} is in the store ${store.place}`);
 }
 
 /**
- * Publishes the snapshot and returns its name and the bytes it added.
+ * Publishes the snapshot, under one name in all stores, and returns that and the bytes it added to
+ * each.
  * @throws {LbsError} filter-failed, signature-*, no-space, io, segment-collected: then there is no
  * snapshot
  */
 export async function publishSnapshot(
-  store: Store,
+  stores: StoreGroup,
   files: NewSnapshotFiles,
   note: (message: string) => void,
 ): Promise<{ name: string; storedBytes: number }> {
   const { scheme, date, segments, descriptor, sign } = files;
-  const lists = listSegments(segments);
+  // Held only where several stores are to be asked for each of them.
+  const rows = stores.isSeveral ? [...segments] : segments;
+  const lists = listSegments(rows);
   const { sha1sums, sha256sums } = lists;
   const text = formatDescriptor({
     ...descriptor,
@@ -182,19 +259,17 @@ export async function publishSnapshot(
     checksumsSha256: checksumOf('sha256', sha256sums),
   });
   const signed = await sign(Buffer.from(text));
-  refuseCollected(store, lists.needed);
-  await writeRecoveryFiles(store);
-  const first = nextTime(store, scheme, date, note);
+  await stores.each(async (store) => {
+    if (stores.isSeveral) refuseBehind(store, rows);
+    refuseCollected(store, lists.needed);
+    await writeRecoveryFiles(store);
+  });
+  const first = await nextTime(stores, scheme, date, note);
   for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
     const name = formatSnapshotName(scheme, formatTimestamp(first + attempt));
-    if (store.find(`snapshot-${name}.lbs`) !== undefined) continue;
-    try {
-      await putSnapshot(store, name, lists, signed);
-      return { name, storedBytes: sha1sums.length + sha256sums.length + signed.length };
-    } catch (error) {
-      // Somebody else made a snapshot in the same second: take the next one.
-      if (!(error instanceof LbsError && error.code === 'store-exists')) throw error;
-    }
+    if (!(await publishAs(stores, name, lists, signed))) continue;
+    return { name, storedBytes: sha1sums.length + sha256sums.length + signed.length };
   }
-  throw new LbsError('store-exists', `cannot find a free name for the snapshot in ${store.place}`);
+  const where = stores.first.place;
+  throw new LbsError('store-exists', `cannot find a free name for the snapshot in ${where}`);
 }

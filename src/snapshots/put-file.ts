@@ -1,6 +1,6 @@
 /** Puts a small file into a store: the whole of it under its name, or nothing. */
 import { writeSync } from 'node:fs';
-import { storeError } from '../stores/store-error.ts';
+import { stagingError } from '../stores/store-error.ts';
 import type { StagedFile, Store } from '../stores/store.ts';
 
 /** @throws {LbsError} store-exists when the name is taken, store-unwritable, no-space, io */
@@ -11,7 +11,7 @@ export async function putFile(store: Store, name: string, content: Buffer): Prom
     while (at < content.length) at += writeSync(staged.fd, content, at);
   } catch (error) {
     staged.discard();
-    throw storeError(store.place, `write ${name}`, error);
+    throw stagingError(store.stagedIn, `write ${name}`, error);
   }
   await staged.publish(name);
 }

@@ -27,14 +27,12 @@ import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
 import { newUuid } from '../std/clock.ts';
 import { syncDirectory } from '../std/sync-directory.ts';
-import { DirectoryStagedFile } from './staged-file.ts';
+import { DirectoryStagedFile, NO_TMPFILE, STAGED_PREFIX } from './staged-file.ts';
 import { storeError } from './store-error.ts';
 import type { OpenFile, StagedFile, Store, StoredFile } from './store.ts';
 
 const fsyncAsync = promisify(fsync);
 
-/** Names of staged files on filesystems without O_TMPFILE; `owner` tells whose they are. */
-const STAGED_PREFIX = '.lbs-tmp-';
 const FILE_MODE = 0o666;
 /** Nobody is at work on one file for so long. */
 const LEFTOVER_S = 24 * 3600;
@@ -43,8 +41,6 @@ const LEFTOVER_S = 24 * 3600;
  * (`segments0`, `segments1`, `snapshots`, `meta`) put their files.
  */
 const SUBDIRECTORIES = ['snapshots', 'segments', 'segments0', 'segments1', 'checksums', 'meta'];
-/** What open(2) says where O_TMPFILE is not known. Node calls errno 95 ENOTSUP, others EOPNOTSUPP. */
-const NO_TMPFILE = new Set(['ENOTSUP', 'EOPNOTSUPP', 'EISDIR', 'EINVAL', 'ENOENT']);
 
 /** Opens the directory of a store. @throws {LbsError} store-missing */
 export function openDirectoryStore(place: string): DirectoryStore {
@@ -78,17 +74,21 @@ const handles = new FinalizationRegistry((dir: number) => closeSync(dir));
 
 export class DirectoryStore implements Store {
   readonly place: string;
+  readonly ownPlaces: readonly string[];
+  readonly stagedIn: string;
   /** The open directory; all access is relative to it. */
   readonly #dir: number;
   /** False once this filesystem has refused O_TMPFILE. */
   #canStageUnnamed = true;
   /** What stands before a name in each directory of the store, found out at first use. */
   #prefixes: readonly string[] | undefined;
-  /** Distinguishes our leftovers from those of others; set by `ownLeftovers`. */
+  /** Distinguishes our leftovers from those of others; set by `recall`. */
   #owner = 'x';
 
   constructor(place: string, dir: number) {
     this.place = place;
+    this.ownPlaces = [place];
+    this.stagedIn = `the store ${place}`;
     this.#dir = dir;
     handles.register(this, dir);
   }
@@ -218,17 +218,19 @@ export class DirectoryStore implements Store {
     return isRemoved;
   }
 
-  /** Fails early, and with a clear message, where nothing can be written. */
   checkWritable(): void {
     this.stage().discard();
   }
 
-  /** Removes what an interrupted run of `owner` left under staging names. */
-  ownLeftovers(owner: string): void {
+  recall({ owner }: { readonly owner: string }): void {
     this.#owner = owner;
+  }
+
+  begin(): void {
+    const own = `${STAGED_PREFIX}${this.#owner}-`;
     try {
       for (const name of readdirSync(this.place)) {
-        if (name.startsWith(`${STAGED_PREFIX}${owner}-`)) unlinkSync(`${this.place}/${name}`);
+        if (name.startsWith(own)) unlinkSync(`${this.place}/${name}`);
       }
     } catch (error) {
       throw storeError(this.place, 'clear away what an interrupted run left', error);

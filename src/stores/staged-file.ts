@@ -14,6 +14,17 @@ import type { StagedFile } from './store.ts';
 
 const fsyncAsync = promisify(fsync);
 
+/** Begins the names of staged files on filesystems without O_TMPFILE. */
+export const STAGED_PREFIX = '.lbs-tmp-';
+/** What open(2) says where O_TMPFILE is not known. Node calls errno 95 ENOTSUP, others EOPNOTSUPP. */
+export const NO_TMPFILE: ReadonlySet<string> = new Set([
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'EISDIR',
+  'EINVAL',
+  'ENOENT',
+]);
+
 const NO_LINK = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOENT', 'EXDEV', 'EINVAL', 'EACCES']);
 
 /** Where a staged file is, and what it needs to get its name. */

@@ -39,9 +39,29 @@ export interface OpenFile {
   close(): void;
 }
 
-export interface Store {
+/** What the segments of a run are written to: one store, or several at once. */
+export interface SegmentPlace {
+  /** Where files wait for their names, in words for a message: `the store /mnt/backup`. */
+  readonly stagedIn: string;
+  /** @throws {LbsError} store-unwritable, no-space, io */
+  stage(): StagedFile;
+  /** Makes the names of everything published so far durable. */
+  settle(): Promise<void>;
+  /** Bytes that can still be staged; as large as a number gets where that is not known. */
+  freeBytes(): number;
+}
+
+export interface Store extends SegmentPlace {
   /** What people call this store: its path or URL. */
   readonly place: string;
+  /** Directories of this machine whose files, by their names, belong to the backup itself. */
+  readonly ownPlaces: readonly string[];
+  /** Fails early, and with a clear message, where nothing can be written. @throws {LbsError} */
+  checkWritable(): void;
+  /** Takes a random name of who writes here, to tell leftovers from others'. Nothing is written. */
+  recall(memory: { readonly owner: string }): void;
+  /** Begins a run that writes, after `recall`; removes what an interrupted one left. */
+  begin(): void;
   /** Every file of the store, in no particular order. */
   list(): StoredFile[];
   /** Names of every file, in no particular order: much cheaper than `list`. */
@@ -62,12 +82,8 @@ export interface Store {
    * `publishOver`. @throws {LbsError} store-unwritable, no-space, io
    */
   stage(inPlaceOf?: string): StagedFile;
-  /** Bytes that can still be written; as large as a number gets where that is not known. */
-  freeBytes(): number;
   /** The time now by the clock that `arrivedS` is of. @throws {LbsError} store-unwritable, io */
   clockS(): number;
-  /** Makes the names of everything published so far durable. */
-  settle(): Promise<void>;
 }
 
 /** Reads a small file (descriptor, checksums file) whole. */

@@ -47,7 +47,7 @@ test('lines are keys and values, comments and nothing', (t) => {
     'exclude-caches': ['no'],
   });
   t.deepEqual(parse(''), {});
-  t.deepEqual(parse('dest = /x\n'), { store: ['/x'] });
+  t.deepEqual(parse('dest = /x\nstore = /y'), { store: ['/x', '/y'] });
 });
 
 test('what cannot be meant is refused with file and line', (t) => {
@@ -63,7 +63,7 @@ test('what cannot be meant is refused with file and line', (t) => {
   t.regex(refuses('verbose = yes', /line 1: unknown key "verbose"/), /known keys: store/);
   refuses('\n\nstore', /line 3: not a "key = value" line/);
   refuses('store =', /line 1: store has no value/);
-  refuses('store = a\ndest = b', /line 2: dest is given twice/);
+  refuses('scheme = a\nscheme = b', /line 2: scheme is given twice/);
   t.regex(refuses('one-file-system = maybe', /line 1: one-file-system is "maybe"/), /yes or no/);
 });
 

@@ -20,6 +20,7 @@ const SUMMARY: BackupSummary = {
   filesChanged: 2,
   filesUnchanged: 1234,
   tags: [],
+  stores: [],
   bytes: 4096,
   bytesRead: 2048,
   bytesAdded: 3000,

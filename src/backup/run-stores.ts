@@ -1,0 +1,71 @@
+/**
+ * The stores of a run, from what is remembered of them to what became of each. Which of them are
+ * left out is decided in stores/store-group; this is what only a backup asks of them.
+ */
+import { parseSnapshotFile } from '../format/snapshot-name.ts';
+import type { OpenDatabase } from '../localdb/open-localdb.ts';
+import { condemnedSegments } from '../snapshots/collection-lists.ts';
+import type { StoreOutcome } from './backup-options.ts';
+import type { Plan } from './plan-backup.ts';
+import { tagSnapshot } from './tag-snapshot.ts';
+
+export class RunStores {
+  readonly #plan: Plan;
+  readonly #open: OpenDatabase;
+
+  constructor(plan: Plan, open: OpenDatabase) {
+    this.#plan = plan;
+    this.#open = open;
+  }
+
+  /** Nothing of a store may be looked at before. @throws {LbsError} io, store-* */
+  async begin(): Promise<void> {
+    const { stores, dryRun } = this.#plan;
+    await stores.each((store) => store.recall(this.#open));
+    if (this.#open.isNew) this.#noteNewDatabase();
+    else if (stores.isSeveral) await stores.leaveOutEmpty();
+    if (!dryRun) await stores.each((store) => store.begin());
+  }
+
+  /** A store with snapshots and no memory of them: right on a second machine, else a surprise. */
+  #noteNewDatabase(): void {
+    const { stores, localdb, report } = this.#plan;
+    const used = stores.live.find((store) => store.names().some((file) => parseSnapshotFile(file)));
+    if (used === undefined) return;
+    const message = `there is no local database in ${localdb}: every file is read, and stored again. If it is elsewhere, stop and say where with --localdb=DIR; if it is lost, stop and run: lbs rebuild --store=${used.place} --localdb=${localdb}`;
+    report({ type: 'note', message });
+  }
+
+  /** In any store, because all get the same snapshot. @throws {LbsError} io */
+  async condemned(): Promise<ReadonlySet<string>> {
+    const condemned = new Set<string>();
+    await this.#plan.stores.each((store) => {
+      for (const segment of condemnedSegments(store)) condemned.add(segment);
+    });
+    return condemned;
+  }
+
+  /** Gives the tags that were asked for; those that every store has now. */
+  async finish(snapshot: string, note: (message: string) => void): Promise<string[]> {
+    const { stores, options } = this.#plan;
+    return tagSnapshot(stores.live, snapshot, options.tags ?? [], note);
+  }
+
+  /**
+   * Names of all files of all stores; undefined when some may be where nobody can look now.
+   * @throws {LbsError} io
+   */
+  allFiles(): ReadonlySet<string> | undefined {
+    const { live, failures } = this.#plan.stores;
+    if (failures.length > 0) return undefined;
+    return new Set(live.flatMap((store) => store.names()));
+  }
+
+  outcomes(snapshot: string | undefined): StoreOutcome[] {
+    const { live, failures } = this.#plan.stores;
+    return [
+      ...live.map(({ place: store }) => ({ store, snapshot, error: undefined })),
+      ...failures.map(({ place: store, error }) => ({ store, snapshot: undefined, error })),
+    ];
+  }
+}
