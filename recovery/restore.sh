@@ -55,6 +55,10 @@ case $0 in
 esac
 store=${LBS_STORE:-${store:-/}}
 store=$(CDPATH='' cd -- "$store" && pwd) || fail 'cannot enter the store'
+# An upload script may have put this file beside the descriptors, and the segments elsewhere.
+case $store in
+  */snapshots) [ ! -d "$store/../segments" ] || store=${store%/snapshots}/ ;;
+esac
 
 # Descriptors lie in the store itself, or where older programs have put them.
 descriptors() {

@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'localdb-locked'
   | 'filter-failed'
   | 'filter-missing'
+  | 'upload-failed'
   | 'segment-corrupt'
   | 'segment-collected'
   | 'checksum-mismatch'

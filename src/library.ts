@@ -80,6 +80,7 @@ export type {
   SourceWarning,
 } from './report.ts';
 export type { ReadOptions, RestoreOptions, RestoreSummary } from './restore/restore-options.ts';
+export type { UploadOptions, UploadProtocol } from './stores/upload-options.ts';
 export { type BytePath, bytePath, showPath, utf8Of } from './std/byte-path.ts';
 
 /** What `ls` is asked: everything in a snapshot, or `path` and what is below it, or lies in it. */

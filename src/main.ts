@@ -14,6 +14,7 @@ import { Output } from './cli/output.ts';
 import { EXIT, LbsError, exitCodeOf } from './errors.ts';
 import { showText } from './std/byte-path.ts';
 import { endGroups } from './std/child-groups.ts';
+import { removeStagings } from './std/staging-directories.ts';
 
 // The heap would grow to several times what is in use before it is cleaned. With this, and with
 // what bin/lbs sets, a first backup of 192,000 entries peaks at 155 MB instead of 220, in the same time.
@@ -29,6 +30,9 @@ let leave: (code: number) => never = (code) => process.exit(code);
 function isProfiled(): boolean {
   return process.execArgv.some((arg) => /^--(cpu|heap)-prof/.test(arg));
 }
+
+/** Failures of commands, which a signal may have hit as well. */
+const OF_COMMANDS: ReadonlySet<string> = new Set(['filter-failed', 'upload-failed']);
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -70,6 +74,7 @@ function abortOnSignal(): AbortSignal {
       if (controller.signal.aborted) {
         // Without a listener the signal does what it does to any program: it ends it.
         endGroups();
+        removeStagings();
         process.removeAllListeners(name);
         process.kill(process.pid, name);
         return;
@@ -139,7 +144,7 @@ async function run(
 /** Says what went wrong; the exit code it means. */
 function explain(thrown: unknown, outputs: Outputs, signal: AbortSignal): number {
   // Once a signal came, whatever failed then failed because of it; so did a command that it hit.
-  const isOwnFailure = thrown instanceof LbsError && thrown.code !== 'filter-failed';
+  const isOwnFailure = thrown instanceof LbsError && !OF_COMMANDS.has(thrown.code);
   const reason: unknown = signal.reason;
   const error = signal.aborted && !isOwnFailure && reason instanceof LbsError ? reason : thrown;
   const code = exitCodeOf(error);

@@ -3,10 +3,13 @@ import type { LbsError } from '../errors.ts';
 import type { Report } from '../report.ts';
 import type { RuleOptions } from '../sources/filesystem/rule-files.ts';
 import type { BytePath } from '../std/byte-path.ts';
+import type { UploadOptions } from '../stores/upload-options.ts';
 
 export type BackupOptions = {
   /** The store, a directory that exists; or several, which all get the snapshot. */
   readonly store?: string | readonly string[];
+  /** A script that gets the files of the snapshot, too, or instead of a store. */
+  readonly upload?: UploadOptions;
   /**
    * Directory of the local database and stat cache; default: the store, where there is just one.
    */
@@ -54,12 +57,14 @@ export type BackupOptions = {
 
 /** What became of one of the stores of a run. */
 export type StoreOutcome = {
-  /** Its path. */
+  /** Its path, or the command of an upload script. */
   readonly store: string;
   /** The new snapshot; undefined where it is not, and for a dry run. */
   readonly snapshot: string | undefined;
   /** Why it is not there. */
   readonly error: LbsError | undefined;
+  /** False of an upload script: nothing can be copied from it. */
+  readonly isReadable: boolean;
 };
 
 export type BackupSummary = {

@@ -28,7 +28,7 @@ export type Plan = {
 };
 
 /** Checks the options and opens the stores. @throws {LbsError} usage, store-missing, source-missing */
-export function makePlan(options: BackupOptions): Plan {
+export async function makePlan(options: BackupOptions): Promise<Plan> {
   if (options.scheme !== undefined) checkScheme(options.scheme);
   for (const tag of options.tags ?? []) checkTag(tag);
   if (options.intent !== undefined && parseIntent(String(options.intent)) === undefined) {
@@ -39,7 +39,7 @@ export function makePlan(options: BackupOptions): Plan {
   const filter = chooseFilter(options.filter, options.filterExtension);
   const segmentSizeBytes = segmentSizeOf(options.segmentSizeBytes);
   const report = options.report ?? silentReport;
-  const stores = storesOf(options, report);
+  const stores = await storesOf(options, report);
   const named = resolveNamedPaths(options.paths);
   const selector = new Selector({
     named,
@@ -61,17 +61,22 @@ export function makePlan(options: BackupOptions): Plan {
 }
 
 /** @throws {LbsError} usage, store-missing */
-function storesOf({ store = [], localdb }: BackupOptions, report: Report): StoreGroup {
+async function storesOf(
+  { store = [], upload, localdb }: BackupOptions,
+  report: Report,
+): Promise<StoreGroup> {
   const places = typeof store === 'string' ? [store] : store;
-  if (places.length === 0) {
+  if (places.length === 0 && upload === undefined) {
     throw new LbsError('usage', 'no store given: there is nowhere to back up to');
   }
-  if (localdb === undefined && places.length > 1) {
-    throw new LbsError('usage', 'several stores need a local database with a place of its own', {
+  if (localdb === undefined && (places.length > 1 || upload !== undefined)) {
+    const what = upload === undefined ? 'several stores need' : 'an upload script needs';
+    throw new LbsError('usage', `${what} a local database with a place of its own`, {
       hint: 'give it a directory of this machine with --localdb=DIR',
     });
   }
-  return openStoreGroup(places, ({ place, error: { message, hint } }) =>
+  const script = upload && (await import('../stores/upload-store.ts')).openUploadStore(upload);
+  return openStoreGroup(places, script, ({ place, error: { message, hint } }) =>
     report({ type: 'store-failed', store: place, message, hint }),
   );
 }

@@ -5,7 +5,7 @@
  *       -> localdb/stat-cache-reader, backup/unchanged           is it as before?
  *       -> backup/store-content -> store-block                   which blocks are new?
  *       -> segments/segment-writer -> codec-sink | command-sink  into tar, through the filter
- *       -> stores/store-group -> directory-store                 durable under its name
+ *       -> stores/store-group -> directory-store | upload-store  durable under its name
  *       -> metadata/metadata-log-writer                          name every entry
  *       -> snapshots/publish-snapshot                            and make it a snapshot
  *
@@ -54,7 +54,7 @@ import { RecordedAccounts } from './unchanged.ts';
  */
 export async function backup(options: BackupOptions): Promise<BackupSummary> {
   const startedNs = nowNs();
-  const plan = makePlan(options);
+  const plan = await makePlan(options);
   await checkSigning(options);
   if (!plan.dryRun) await plan.stores.each((store) => store.checkWritable());
   for (const note of plan.named.notes) plan.report({ type: 'note', message: note });
@@ -65,6 +65,7 @@ export async function backup(options: BackupOptions): Promise<BackupSummary> {
       const summary = await new Run(plan, open).run();
       return { ...summary, durationS: Number(nowNs() - startedNs) / 1e9 };
     } finally {
+      if (!plan.dryRun) await plan.stores.close();
       open.close();
     }
   } finally {

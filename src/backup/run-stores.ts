@@ -2,8 +2,10 @@
  * The stores of a run, from what is remembered of them to what became of each. Which of them are
  * left out is decided in stores/store-group; this is what only a backup asks of them.
  */
+import { LbsError } from '../errors.ts';
 import { parseSnapshotFile } from '../format/snapshot-name.ts';
 import type { OpenDatabase } from '../localdb/open-localdb.ts';
+import { LocalMemory } from '../localdb/store-memory.ts';
 import { condemnedSegments } from '../snapshots/collection-lists.ts';
 import type { StoreOutcome } from './backup-options.ts';
 import type { Plan } from './plan-backup.ts';
@@ -18,10 +20,12 @@ export class RunStores {
     this.#open = open;
   }
 
-  /** Nothing of a store may be looked at before. @throws {LbsError} io, store-* */
+  /** Nothing of a store may be looked at before. @throws {LbsError} usage, io, store-* */
   async begin(): Promise<void> {
-    const { stores, dryRun } = this.#plan;
-    await stores.each((store) => store.recall(this.#open));
+    const { stores, dryRun, options } = this.#plan;
+    const memory = new LocalMemory(this.#open);
+    memory.claim(options.upload === undefined ? 'directory' : 'upload');
+    await stores.each((store) => store.recall(memory));
     if (this.#open.isNew) this.#noteNewDatabase();
     else if (stores.isSeveral) await stores.leaveOutEmpty();
     if (!dryRun) await stores.each((store) => store.begin());
@@ -40,15 +44,30 @@ export class RunStores {
   async condemned(): Promise<ReadonlySet<string>> {
     const condemned = new Set<string>();
     await this.#plan.stores.each((store) => {
+      if (!store.isReadable) return;
       for (const segment of condemnedSegments(store)) condemned.add(segment);
     });
     return condemned;
   }
 
-  /** Gives the tags that were asked for; those that every store has now. */
+  /**
+   * Tags, and the stores' own ends; the tags that were given.
+   * @throws {LbsError} upload-failed: then the snapshot is there, but should not be counted on
+   */
   async finish(snapshot: string, note: (message: string) => void): Promise<string[]> {
     const { stores, options } = this.#plan;
-    return tagSnapshot(stores.live, snapshot, options.tags ?? [], note);
+    try {
+      const given = await tagSnapshot(stores.live, snapshot, options.tags ?? [], note);
+      await stores.each((store) => store.end());
+      return given;
+    } catch (error) {
+      if (!(error instanceof LbsError)) throw error;
+      const message = `snapshot ${snapshot} is stored, but in doubt: ${error.message}`;
+      throw new LbsError(error.code, message, {
+        cause: error,
+        hint: 'it is not counted here: run the same command again, and see what that script said',
+      });
+    }
   }
 
   /**
@@ -57,15 +76,17 @@ export class RunStores {
    */
   allFiles(): ReadonlySet<string> | undefined {
     const { live, failures } = this.#plan.stores;
-    if (failures.length > 0) return undefined;
+    if (failures.length > 0 || !live.every(({ isReadable }) => isReadable)) return undefined;
     return new Set(live.flatMap((store) => store.names()));
   }
 
   outcomes(snapshot: string | undefined): StoreOutcome[] {
     const { live, failures } = this.#plan.stores;
+    const good = live.map(({ place: store, isReadable }) => ({ store, snapshot, isReadable }));
+    const bad = failures.map(({ place: store, error }) => ({ store, error, isReadable: true }));
     return [
-      ...live.map(({ place: store }) => ({ store, snapshot, error: undefined })),
-      ...failures.map(({ place: store, error }) => ({ store, snapshot: undefined, error })),
+      ...good.map((outcome) => ({ ...outcome, error: undefined })),
+      ...bad.map((outcome) => ({ ...outcome, snapshot: undefined })),
     ];
   }
 }

@@ -21,7 +21,8 @@ export async function tagSnapshot(
       try {
         await addNote(store, { name: snapshot, tag }, noteText());
       } catch (error) {
-        if (!(error instanceof LbsError)) throw error;
+        // What is handed to a script is in its hands: its failure is the run's.
+        if (!(error instanceof LbsError) || error.code === 'upload-failed') throw error;
         isGiven = false;
         const where = isSeveral ? ` in ${store.place}` : '';
         note(

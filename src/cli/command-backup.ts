@@ -5,6 +5,7 @@ import { EXIT, LbsError } from '../errors.ts';
 import { parseIntent } from '../format/descriptor.ts';
 import { checkTag } from '../format/snapshot-name.ts';
 import { type BytePath, showPath } from '../std/byte-path.ts';
+import { UPLOAD_PROTOCOLS, type UploadOptions } from '../stores/upload-options.ts';
 import type { CommandInput } from './command.ts';
 import type { FlagValues } from './flag-values.ts';
 import { nearestName } from './nearest-name.ts';
@@ -71,11 +72,36 @@ function intentOf(flags: FlagValues): number | undefined {
 }
 
 /** @throws {LbsError} usage */
+function uploadOf(flags: FlagValues): UploadOptions | undefined {
+  const command = flags.text('upload-script');
+  const isStoreOnly = flags.isGiven('store') && !flags.isGiven('upload-script');
+  if (command === undefined || isStoreOnly) return undefined;
+  const word = flags.text('upload-protocol');
+  const protocol = UPLOAD_PROTOCOLS.find((known) => known === word);
+  if (word !== undefined && protocol === undefined) {
+    throw new LbsError('usage', `--upload-protocol=${JSON.stringify(word)} is not known`, {
+      hint: `choose one of: ${UPLOAD_PROTOCOLS.join(', ')}`,
+    });
+  }
+  return { command, ...present({ protocol, tmpdir: flags.text('tmpdir') }) };
+}
+
+/**
+ * Where to. Both a store and a script only when the command line has both: beside a script of the
+ * configuration, a store is where that script's files can be read. @throws {LbsError} usage
+ */
+function destinationsOf(flags: FlagValues): Pick<BackupOptions, 'store' | 'upload'> {
+  const upload = uploadOf(flags);
+  if (upload === undefined) return { store: storesOf(flags, EXAMPLE) };
+  return { store: flags.isGiven('store') ? storesOf(flags, EXAMPLE) : [], upload };
+}
+
+/** @throws {LbsError} usage */
 function backupOptionsOf(flags: FlagValues): BackupOptions {
   refuseMistypedCommand(flags.operands[0]);
-  const store = storesOf(flags, EXAMPLE);
+  const destinations = destinationsOf(flags);
   return {
-    store,
+    ...destinations,
     paths: pathsOf(flags),
     ...rulesOf(flags),
     excludeIfPresent: markerNamesOf(flags),

@@ -18,6 +18,9 @@ type Kind = 'value' | 'list' | 'switch';
 const KIND_OF_KEY: ReadonlyMap<string, Kind> = new Map<string, Kind>([
   ['store', 'list'],
   ['localdb', 'value'],
+  ['upload-script', 'value'],
+  ['upload-protocol', 'value'],
+  ['tmpdir', 'value'],
   ['scheme', 'value'],
   ['filter', 'value'],
   ['filter-extension', 'value'],

@@ -28,6 +28,7 @@ import {
 import { CAT, DUMP, LS, STANZA } from './options-inside.ts';
 import { COMPARE, DIFF, FIND, HISTORY } from './options-inspect.ts';
 import { WHAT_TO_TAKE } from './options-select.ts';
+import { UPLOAD } from './options-upload.ts';
 import { WHY } from './options-why.ts';
 
 import { COMPACT } from './options-compact.ts';
@@ -44,6 +45,7 @@ export const BACKUP: CommandSpec = {
   usage: [
     '--dest=STORE [OPTION...] PATH...',
     '--dest=STORE --dest=STORE2 --localdb=DIR [OPTION...] PATH...',
+    '--upload-script=COMMAND --localdb=DIR [OPTION...] PATH...',
   ],
   summary: 'Makes a snapshot of files and directories in a store.',
   details: [
@@ -60,6 +62,7 @@ export const BACKUP: CommandSpec = {
           value: 'NAME',
           help: 'name of this set of backups, a part of snapshot names',
         },
+        ...UPLOAD,
       ],
     },
     WHAT_TO_TAKE,

@@ -253,7 +253,7 @@ export class TextReport implements CommandReport {
 
 /** Which stores the snapshot is not in, and what brings it there. */
 function storeLines({ stores, dryRun }: BackupSummary): string[] {
-  const good = stores.find(({ error }) => error === undefined);
+  const good = stores.find(({ error, isReadable }) => error === undefined && isReadable);
   return stores.flatMap(({ store, error }) => {
     if (error === undefined) return [];
     const place = showText(store);

@@ -29,7 +29,7 @@ import { newUuid } from '../std/clock.ts';
 import { syncDirectory } from '../std/sync-directory.ts';
 import { DirectoryStagedFile, NO_TMPFILE, STAGED_PREFIX } from './staged-file.ts';
 import { storeError } from './store-error.ts';
-import type { OpenFile, StagedFile, Store, StoredFile } from './store.ts';
+import type { OpenFile, StagedFile, Store, StoreMemory, StoredFile } from './store.ts';
 
 const fsyncAsync = promisify(fsync);
 
@@ -74,6 +74,7 @@ const handles = new FinalizationRegistry((dir: number) => closeSync(dir));
 
 export class DirectoryStore implements Store {
   readonly place: string;
+  readonly isReadable = true;
   readonly ownPlaces: readonly string[];
   readonly stagedIn: string;
   /** The open directory; all access is relative to it. */
@@ -222,7 +223,7 @@ export class DirectoryStore implements Store {
     this.stage().discard();
   }
 
-  recall({ owner }: { readonly owner: string }): void {
+  recall({ owner }: Pick<StoreMemory, 'owner'>): void {
     this.#owner = owner;
   }
 
@@ -235,6 +236,14 @@ export class DirectoryStore implements Store {
     } catch (error) {
       throw storeError(this.place, 'clear away what an interrupted run left', error);
     }
+  }
+
+  end(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
   }
 
   stage(inPlaceOf?: string): StagedFile {

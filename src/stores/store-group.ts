@@ -2,7 +2,8 @@
  * The stores that one run writes to, and what became of each of them.
  *
  * With one store, its failure is the run's. With several, a store that fails is told of and left
- * out from then on, and the run goes on with the rest; it fails when none is left.
+ * out from then on, and the run goes on with the rest; it fails when none is left. What a script
+ * uploads to cannot be looked at afterwards, so its failure always ends the run.
  *
  * Invariant: every store that is still live has all that was published in this run.
  */
@@ -22,13 +23,18 @@ type OnFailure = (failure: StoreFailure) => void;
 const OF_THE_RUN: ReadonlySet<string> = new Set(['interrupted', 'internal', 'usage']);
 
 /**
- * Opens the stores at `places`. `onFailure` is told of each store that fails, as long as another one
- * is left.
+ * Opens the stores at `places`, and takes `upload` with them. `onFailure` is told of each store
+ * that fails, as long as another one is left.
  * @throws {LbsError} usage for the same place twice; store-missing when none of them is there
  */
-export function openStoreGroup(places: readonly string[], onFailure: OnFailure): StoreGroup {
+export function openStoreGroup(
+  places: readonly string[],
+  upload: Store | undefined,
+  onFailure: OnFailure,
+): StoreGroup {
   const failures: StoreFailure[] = [];
-  const isSeveral = places.length > 1;
+  const stores = upload === undefined ? [] : [upload];
+  const isSeveral = places.length + stores.length > 1;
   const opened: Store[] = [];
   for (const place of places) {
     try {
@@ -40,7 +46,7 @@ export function openStoreGroup(places: readonly string[], onFailure: OnFailure):
       failures.push({ place, error });
     }
   }
-  return new StoreGroup(opened, failures, onFailure);
+  return new StoreGroup([...opened, ...stores], failures, onFailure);
 }
 
 /** A group of one. */
@@ -102,7 +108,7 @@ export class StoreGroup {
   /** Leaves a store out from now on. @throws {LbsError} as `each` does */
   fail(store: Store, reason: unknown): void {
     const isOfStore = reason instanceof LbsError && !OF_THE_RUN.has(reason.code);
-    if (!this.isSeveral || !isOfStore) throw reason;
+    if (!this.isSeveral || !isOfStore || !store.isReadable) throw reason;
     // Several segments are on their way to it at once: it fails for each, and once for us.
     if (!this.#live.includes(store)) return;
     const failure = { place: store.place, error: reason };
@@ -110,6 +116,11 @@ export class StoreGroup {
     this.#failures.push(failure);
     if (this.#live.length === 0) throw this.#nothingLeft();
     this.#onFailure(failure);
+  }
+
+  /** Gives up what runs in them have begun. Never throws. */
+  async close(): Promise<void> {
+    for (const store of this.#live) await store.close();
   }
 
   #nothingLeft(): LbsError {
@@ -122,20 +133,28 @@ export class StoreGroup {
   }
 
   /**
-   * Why a new snapshot cannot refer to a file of that size; undefined when it can. One store that
-   * has it is enough: the others are left behind when the snapshot is published.
+   * Why a new snapshot cannot refer to a file of that size; undefined when it can. Of stores that
+   * can be copied from one to the other it is enough that one has it: the others are left behind
+   * when the snapshot is published. A script must have got it.
    */
   whyLost(file: string, sizeBytes: number): string | undefined {
     let why: string | undefined;
+    let hasReadable = false;
+    let isReadable = false;
     for (const store of this.#live) {
       const found = store.find(file)?.sizeBytes;
-      if (found === sizeBytes) return undefined;
+      hasReadable ||= store.isReadable;
+      if (found === sizeBytes) {
+        isReadable ||= store.isReadable;
+        continue;
+      }
       why ??=
         found === undefined
           ? 'it is missing in the store'
           : `it has ${found} bytes instead of ${sizeBytes}`;
+      if (!store.isReadable) return why;
     }
-    return why;
+    return isReadable || !hasReadable ? undefined : why;
   }
 
   /**

@@ -51,17 +51,37 @@ export interface SegmentPlace {
   freeBytes(): number;
 }
 
+/** What this machine remembers of a store: all there is to know of one that cannot be looked into. */
+export interface StoreMemory {
+  /** A random name of this memory, to tell its leftovers in a store from others'. */
+  readonly owner: string;
+  find(name: string): StoredFile | undefined;
+  names(): string[];
+  /** Notes that a file that is no segment is in the store, or may be. @throws {LbsError} io */
+  add(name: string, sizeBytes: number): void;
+  /** The staging directory of the run that is at work, or was killed at it. */
+  stagingDirectory(): string | undefined;
+  /** Notes it, or that there is none. @throws {LbsError} io */
+  setStagingDirectory(path: string | undefined): void;
+}
+
 export interface Store extends SegmentPlace {
-  /** What people call this store: its path or URL. */
+  /** What people call this store: its path or URL, or the command that fills it. */
   readonly place: string;
+  /** False of one that files can only be given to: what it has is what is remembered of it. */
+  readonly isReadable: boolean;
   /** Directories of this machine whose files, by their names, belong to the backup itself. */
   readonly ownPlaces: readonly string[];
   /** Fails early, and with a clear message, where nothing can be written. @throws {LbsError} */
   checkWritable(): void;
-  /** Takes a random name of who writes here, to tell leftovers from others'. Nothing is written. */
-  recall(memory: { readonly owner: string }): void;
+  /** Takes what this machine remembers of it. Nothing is written. */
+  recall(memory: StoreMemory): void;
   /** Begins a run that writes, after `recall`; removes what an interrupted one left. */
   begin(): void;
+  /** Ends it: what was published is there for good. @throws {LbsError} upload-failed */
+  end(): Promise<void>;
+  /** Gives up what `begin` took and `end` did not give back. Never throws. */
+  close(): Promise<void>;
   /** Every file of the store, in no particular order. */
   list(): StoredFile[];
   /** Names of every file, in no particular order: much cheaper than `list`. */
