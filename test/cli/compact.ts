@@ -302,3 +302,37 @@ test('rules believe a new descriptor if this machine made it, and no other one',
   // On another machine they are left alone.
   t.deepEqual((await reasons({})).slice(0, 3), [late, late, late]);
 });
+
+test('long metadata keeps what did not move, and shares what is written anew', async (t) => {
+  t.timeout(120_000);
+  const at = places(t);
+  const many = (dir: string, day: number) =>
+    Object.fromEntries(
+      Array.from({ length: 250 }, (_, n) => [`${dir}/${n}`, `${dir} ${n} on day ${day}\n`]),
+    );
+  makeFiles(at.tree, { ...many('a', 1), ...many('b', 1) });
+  await saveAt(t, at, '2020-01-01T03:00:00Z');
+  const big = pseudoRandom('big', 400_000);
+  makeFiles(at.tree, { ...many('c', 2), ...many('d', 2), ...many('e', 2), 'd/big': big });
+  await saveAt(t, at, '2020-01-02T03:00:00Z');
+  rmSync(join(at.tree, 'd/big'));
+  await saveAt(t, at, '2020-01-03T03:00:00Z');
+  makeFiles(at.tree, { 'd/7': 'changed\n' });
+  await saveAt(t, at, '2020-01-04T03:00:00Z');
+  makeFiles(at.tree, { 'b/7': 'changed\n' });
+  await saveAt(t, at, '2020-01-05T03:00:00Z');
+  await forget(t, at, '20200102T030000');
+  const before = await contentsOf(t, at);
+  const run = await lbsOk(t, ['compact', ...where(at), '--all', '--json']);
+  const summary = jsonMessage(run, 'summary');
+  t.like(summary, { segments: 1, snapshots: 3 });
+  // Some 750 stanzas have moved; three times as many would be written without sharing.
+  const written = Number(summary['metadata_bytes']);
+  t.true(written > 200_000 && written < 500_000, `${written} bytes of metadata`);
+  await lbsOk(t, ['verify', `--store=${at.store}`, '--data']);
+  // References to references are no deeper than readers go, also when it is done once more.
+  const again = ['compact', ...where(at), '--all', '--min-used=100', '--json'];
+  t.true(Number(jsonMessage(await lbsOk(t, again), 'summary')['snapshots']) >= 3);
+  await lbsOk(t, ['verify', `--store=${at.store}`, '--objects']);
+  await sameContents(t, at, before);
+});
