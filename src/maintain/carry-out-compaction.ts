@@ -24,11 +24,11 @@ import { showText } from '../std/byte-path.ts';
 import { nowSeconds } from '../std/clock.ts';
 import type { DirectoryStore } from '../stores/directory-store.ts';
 import { type AgedBytes, ageLimits, groupOfAge } from './age-groups.ts';
-import type { Victim } from './choose-victims.ts';
+import { type Victim, openDescriptor } from './choose-victims.ts';
 import type { CompactOptions, CompactSummary, RenamedSnapshot } from './compact-options.ts';
 import { LogSurvey } from './log-survey.ts';
 import { ObjectMover } from './move-objects.ts';
-import { type CompactionPlan, type Replaced, openDescriptor } from './plan-compaction.ts';
+import type { CompactionPlan, Replaced } from './plan-compaction.ts';
 import type { SnapshotReplacer } from './replace-snapshot.ts';
 
 const DAY_S = 86400;

@@ -9,7 +9,7 @@ import { LbsError } from '../errors.ts';
 import type { Descriptor } from '../format/descriptor.ts';
 import type { CleaningRow, SegmentCleaning } from '../localdb/segment-cleaning.ts';
 import type { SnapshotTable } from '../localdb/snapshot-table.ts';
-import { type SnapshotFile, openSnapshot } from '../snapshots/open-snapshot.ts';
+import { type SnapshotFile, openStored, storedDescriptor } from '../snapshots/open-snapshot.ts';
 import { showText } from '../std/byte-path.ts';
 import type { Store } from '../stores/store.ts';
 
@@ -159,13 +159,37 @@ function countNames(
   }
 }
 
+/** A descriptor as it is stored, checked, and what it says. */
+export type OpenedDescriptor = {
+  readonly stored: Buffer;
+  readonly descriptor: Descriptor;
+  readonly isSigned: boolean;
+};
+
+/**
+ * One that is damaged would be sealed anew, and nobody could see it any more.
+ * @throws {LbsError} checksum-mismatch, signature-*, format-*, store-missing-file, io
+ */
+export async function openDescriptor(
+  store: Store,
+  snapshot: SnapshotFile,
+  options: { readonly verifyKey?: string | undefined },
+): Promise<OpenedDescriptor> {
+  const stored = storedDescriptor(store, snapshot);
+  const { descriptor, isSigned, seal } = await openStored(snapshot, stored, options);
+  if (seal === 'broken') {
+    throw new LbsError('checksum-mismatch', `${snapshot.file.name} is not as it was written`);
+  }
+  return { stored, descriptor, isSigned };
+}
+
 async function openForChoice(
   store: Store,
   snapshot: SnapshotFile,
   verifyKey: string | undefined,
-): ReturnType<typeof openSnapshot> {
+): Promise<OpenedDescriptor> {
   try {
-    return await openSnapshot(store, snapshot, { verifyKey });
+    return await openDescriptor(store, snapshot, { verifyKey });
   } catch (error) {
     if (!(error instanceof LbsError)) throw error;
     throw new LbsError(error.code, `nothing was compacted: ${error.message}`, {

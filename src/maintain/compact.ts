@@ -37,7 +37,8 @@ import { openStore } from '../stores/open-store.ts';
 import { CompactionRun, type CompactionTools } from './carry-out-compaction.ts';
 import type { CompactOptions, CompactSummary, RenamedSnapshot } from './compact-options.ts';
 import { LogSurvey } from './log-survey.ts';
-import { CompactionPlan, openDescriptor } from './plan-compaction.ts';
+import { openDescriptor } from './choose-victims.ts';
+import { CompactionPlan } from './plan-compaction.ts';
 import { SnapshotReplacer } from './replace-snapshot.ts';
 
 /**

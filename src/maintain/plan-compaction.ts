@@ -6,7 +6,6 @@
  * that is told; nothing else suffers.
  */
 import { LbsError, messageOf } from '../errors.ts';
-import type { Descriptor } from '../format/descriptor.ts';
 import { type BlockIndex, OBJECTS_PER_SEGMENT_MAX } from '../localdb/block-index.ts';
 import type { SegmentCleaning } from '../localdb/segment-cleaning.ts';
 import type { KnownObject, SegmentObjects } from '../localdb/segment-objects.ts';
@@ -14,20 +13,16 @@ import type { SnapshotTable } from '../localdb/snapshot-table.ts';
 import { type MetadataObjects, isDamage } from '../metadata/metadata-objects.ts';
 import { type Report, metadataDamage } from '../report.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
-import {
-  type SnapshotFile,
-  openStored,
-  resolveAmong,
-  storedDescriptor,
-} from '../snapshots/open-snapshot.ts';
+import { type SnapshotFile, resolveAmong } from '../snapshots/open-snapshot.ts';
 import { showText } from '../std/byte-path.ts';
-import type { Store } from '../stores/store.ts';
 import {
   type Affected,
   COMPACT_BELOW,
+  type OpenedDescriptor,
   type Victim,
   affectedBy,
   chooseVictims,
+  openDescriptor,
 } from './choose-victims.ts';
 import type { CompactOptions } from './compact-options.ts';
 import { LogSurvey } from './log-survey.ts';
@@ -58,24 +53,6 @@ export type Replaced = Affected & { readonly name: string };
 const UNKNOWN_OBJECTS = 'the local database does not know all that is used of them';
 const NO_NAME = 'there is no free name beside a snapshot that needs them';
 const STRANGE = 'the metadata of snapshots that need them is not as this program writes it';
-
-/** A descriptor as it is stored, checked, and what it says. */
-export type OpenedDescriptor = {
-  readonly stored: Buffer;
-  readonly descriptor: Descriptor;
-  readonly isSigned: boolean;
-};
-
-/** @throws {LbsError} signature-*, format-*, store-missing-file, io */
-export async function openDescriptor(
-  store: Store,
-  snapshot: SnapshotFile,
-  options: { readonly verifyKey?: string | undefined },
-): Promise<OpenedDescriptor> {
-  const stored = storedDescriptor(store, snapshot);
-  const { descriptor, isSigned } = await openStored(snapshot, stored, options);
-  return { stored, descriptor, isSigned };
-}
 
 export class CompactionPlan {
   readonly #parts: PlanParts;

@@ -244,7 +244,14 @@ test('a run that was stopped between two descriptors is finished, and only by wh
   // Somebody adds a descriptor that says it took the place of another one: that one stays.
   const [first = ''] = whole;
   const text = readFileSync(join(at.store, `snapshot-${first}.lbs`), 'utf8');
-  const forged = text.replace(/^Compacted_from: .*$/m, `Compacted_from: ${first}`);
+  // What is damaged does not get a new seal.
+  const broken = text.replace(/^Files: /m, 'Files: 1');
+  writeFileSync(join(at.store, `snapshot-${first}.lbs`), broken);
+  t.regex((await lbsExits(t, 4, ['compact', ...where(at)])).stderr, /is not as it was written/);
+  writeFileSync(join(at.store, `snapshot-${first}.lbs`), text);
+  const forged = text
+    .replace(/^Compacted_from: .*$/m, `Compacted_from: ${first}`)
+    .replace(/^Descriptor_sha256: .*\n/m, '');
   writeFileSync(join(at.store, 'snapshot-20200102T040000.lbs'), forged);
   await lbsOk(t, ['compact', ...where(at)]);
   t.deepEqual(snapshotNames(at.store), [first, '20200102T040000', ...whole.slice(1)]);
