@@ -52,6 +52,13 @@ function lacksNew(at: CrashPlaces, world: World): string[] {
   return isNew ? [] : ['there is no new snapshot'];
 }
 
+function lacksNewInBoth(at: CrashPlaces, world: World): string[] {
+  const { copy } = at;
+  return [at, { ...at, store: copy }].some((one) => lacksNew(one, world).length === 0)
+    ? []
+    : ['there is no new snapshot'];
+}
+
 function stillHas(at: CrashPlaces, gone: readonly string[]): string[] {
   const left = snapshotNames(at.store).filter((name) => gone.includes(name));
   return left.map((name) => `${name} is still there`);
@@ -109,6 +116,17 @@ export const SCENARIOS: readonly Scenario[] = [
     ],
     missing: lacksNew,
     ...SAVING,
+  },
+  {
+    name: 'two-stores',
+    world: emptyWorld,
+    args: (at) => ['backup', ...saveArgs(at), `--dest=${at.copy}`, 'tree'],
+    watched: ['store', 'copy', 'localdb', 'home'],
+    stores: ['store', 'copy'],
+    // One may have failed: then it is told of, and the other has the snapshot.
+    codes: [3],
+    againCodes: [3],
+    missing: lacksNewInBoth,
   },
   {
     name: 'forget',
