@@ -140,8 +140,8 @@ function endProblems(
   if (code !== 1 && scenario.codes?.includes(code) !== true)
     problems.push(`exit code ${code}: ${stderr}`);
   if (/unexpected error|mistake in lbs|^\s+at /m.test(stderr)) problems.push(`a stack: ${stderr}`);
-  // A restore names the entry, by its path in the snapshot.
-  const names = [...Object.values(at), ' tree', ' .:'];
+  // A restore names the entry, by its path in the snapshot; of a filter its own words are told.
+  const names = [...Object.values(at), ' tree', ' .:', 'the filter "'];
   if (!names.some((place) => stderr.includes(place)))
     problems.push(`does not say where: ${stderr}`);
   if (REASONS[fault]?.test(stderr) === false) problems.push(`does not say why: ${stderr}`);
