@@ -89,7 +89,7 @@ test('a name of a path that was asked for cannot name another', async (t) => {
   const store = new EnemyStore().directory('.').directory('d').file('d/x', 'wanted');
   // CVE-2022-29154 (rsync): what nobody asked for is not written.
   store.file('d/../../outside/new', 'evil').file('e/x', 'not wanted').write(at.store);
-  for (const path of ['d', 'd/x', '../outside', `${at.outside}`, 'd/../../outside/new']) {
+  for (const path of ['d', '../outside', 'd/../../outside/new']) {
     await attacked(t, at, [...restoreAll(at), path]);
     const cat = ['cat', `--store=${at.store}`, 'latest', path];
     await attacked(t, at, cat, { givesContents: true });
