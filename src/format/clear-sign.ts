@@ -23,7 +23,7 @@ export type ClearSigned = {
 const BLANKS = new Set([' ', '\t', '\r']);
 
 /** By hand: a pattern takes the square of the time for a million blanks with something behind. */
-function withoutTrailingBlanks(line: string): string {
+export function withoutTrailingBlanks(line: string): string {
   let end = line.length;
   while (BLANKS.has(line.charAt(end - 1))) end--;
   return line.slice(0, end);
@@ -43,12 +43,12 @@ export function signedBytes(lines: readonly string[]): Buffer {
 
 /** A million segments, and then some. */
 const LINES_MAX = 1_500_000;
-const NEWLINE = 0x0a;
 
-function hasMoreLines(text: Buffer, max: number): boolean {
+/** True for more lines than a descriptor has; to be asked before a text is divided into them. */
+export function hasTooManyLines(text: string | Buffer): boolean {
   let lines = 0;
-  for (let at = text.indexOf(NEWLINE); at >= 0; at = text.indexOf(NEWLINE, at + 1)) {
-    if (++lines > max) return true;
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) {
+    if (++lines > LINES_MAX) return true;
   }
   return false;
 }
@@ -68,7 +68,7 @@ function undoDash(line: string): string {
  * anything else beside it
  */
 export function parseClearSigned(text: Buffer): ClearSigned {
-  if (hasMoreLines(text, LINES_MAX)) bad('it has more lines than any descriptor');
+  if (hasTooManyLines(text)) bad('it has more lines than any descriptor');
   const lines = signedLines(text);
   const begin = lines.indexOf(BEGIN_MESSAGE);
   if (begin < 0) throw new LbsError('signature-missing', 'it is not signed');

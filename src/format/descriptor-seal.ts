@@ -5,13 +5,15 @@
  * The line stands before `Segments:`. Descriptors of other programs and of older releases have none.
  * Format: lbs-format(5), "DESCRIPTOR".
  */
+import { createHash } from 'node:crypto';
 import { LbsError } from '../errors.ts';
-import { checksumOf } from './checksum.ts';
-import { parseClearSigned } from './clear-sign.ts';
+import { hasTooManyLines, parseClearSigned, withoutTrailingBlanks } from './clear-sign.ts';
 
 const SEAL = /^Descriptor_sha256: (sha256=[0-9a-f]{64})$/;
 /** The other lines that may speak of SHA-256; more than these is a seal that is damaged itself. */
 const OTHERS = /^(?:Checksums_sha256: sha256=[0-9a-f]{64}$|Root: )/;
+/** Of a line that can be a seal that is damaged; a pattern takes the square of its length. */
+const SEAL_CHARACTERS_MAX = 1000;
 const SEGMENTS = 'Segments:';
 const CLEAR_SIGNED = '-----BEGIN PGP';
 
@@ -19,8 +21,9 @@ export type Seal = 'none' | 'whole' | 'broken';
 
 /** Blanks at the ends of lines do not count: signing takes them away. */
 function sumOf(lines: readonly string[]): string {
-  const text = lines.map((line) => `${line.replace(/[ \t\r]+$/, '')}\n`).join('');
-  return checksumOf('sha256', Buffer.from(text, 'latin1'));
+  const digest = createHash('sha256');
+  for (const line of lines) digest.update(`${withoutTrailingBlanks(line)}\n`, 'latin1');
+  return `sha256=${digest.digest('hex')}`;
 }
 
 /** The lines of a text that ends as it should; undefined for one that does not. */
@@ -47,11 +50,14 @@ export function sealed(text: string): string {
 
 /** Whether a descriptor, as it is stored (Latin-1 of its bytes), is as it was written. */
 export function sealOf(stored: string): Seal {
+  // Of a hostile store: millions of empty lines would be gigabytes of pieces.
+  if (hasTooManyLines(stored)) return 'broken';
   const lines = linesOf(stored);
   const seals = lines?.filter((line) => SEAL.test(line)) ?? [];
   const [seal] = seals;
   if (lines === undefined || seal === undefined) {
-    const isBrokenSeal = (line: string) => /sha256.*[0-9a-f]{32}/i.test(line) && !OTHERS.test(line);
+    const isBrokenSeal = (line: string) =>
+      line.length < SEAL_CHARACTERS_MAX && /sha256.*[0-9a-f]{32}/i.test(line) && !OTHERS.test(line);
     const speaks = stored.split('\n').some(isBrokenSeal);
     return speaks || /[\0-\x08\x0b\x0c\x0e-\x1f]/.test(stored) ? 'broken' : 'none';
   }
