@@ -25,6 +25,8 @@ export type RunOptions = {
   readonly through?: readonly string[];
   /** In a process group of its own, which a test can send what Ctrl-C sends to a terminal's. */
   readonly ownGroup?: boolean;
+  /** Longer than usual, where the time of the processor is limited instead. */
+  readonly timeoutMs?: number;
 };
 
 export type Run = {
@@ -125,12 +127,11 @@ export function startLbs(
   });
   t.teardown(() => child.kill('SIGKILL'));
   const done = new Promise<Run>((resolve, reject) => {
+    const timeoutMs = options.timeoutMs ?? RUN_TIMEOUT_MS;
     const timer = setTimeout(() => {
       child.kill('SIGKILL');
-      reject(
-        new Error(`no end after ${RUN_TIMEOUT_MS} ms: lbs ${args.join(' ')}\n${said().stderr}`),
-      );
-    }, RUN_TIMEOUT_MS);
+      reject(new Error(`no end after ${timeoutMs} ms: lbs ${args.join(' ')}\n${said().stderr}`));
+    }, timeoutMs);
     child.on('error', reject);
     child.on('close', (code, signal) => {
       clearTimeout(timer);

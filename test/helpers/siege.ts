@@ -26,6 +26,8 @@ const PEAK_BYTES_MAX = 300_000_000;
 const CPU_S_MAX = 20;
 const WRITTEN_BYTES_MAX = 1_000_000_000;
 const EXIT_CODES: ReadonlySet<number | null> = new Set([0, 1, 2, 3, 4, 10, 12]);
+/** A run that waits for something is seen by this; the machine may be busy with other things. */
+const RUN_TIMEOUT_MS = 110_000;
 const TICKS_PER_S = 100;
 const LOOK_MS = 10;
 
@@ -90,7 +92,7 @@ async function watch(
   options: AttackOptions,
 ): Promise<Watched> {
   await turns.acquire();
-  const { child, done } = startLbs(t, args, options);
+  const { child, done } = startLbs(t, args, { timeoutMs: RUN_TIMEOUT_MS, ...options });
   let used = { peakBytes: 0, cpuS: 0, writtenBytes: 0 };
   const timer = setInterval(() => {
     const now = usageOf(child.pid ?? 0) ?? used;
