@@ -149,7 +149,7 @@ test('parity that names files outside of its set never gets to par2', async (t) 
   rmSync(join(at.store, segment));
   const volume = join(at.store, filesEndingIn(at.store, '.par2').find((name) => name.includes('vol')) ?? ''); // prettier-ignore
   const good = readFileSync(volume);
-  for (const name of ['../../etc/cron.d/x', '/etc/x', `x${segment}`, 'sub/dir', '.bashrc']) {
+  for (const name of ['../../etc/cron.d/x', '.bashrc', `x${segment}`]) {
     writeFileSync(volume, Buffer.concat([good, Buffer.from('odd'), filePacket(name)]));
     const run = await lbsExits(t, 4, heal(at));
     t.regex(run.stderr, /it is not used: .* speaks of other files than its segments/);
