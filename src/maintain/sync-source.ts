@@ -2,7 +2,7 @@
  * What a snapshot needs of the store that it is copied from: its segments and lists, and what is
  * known of their checksums. Called by sync.
  */
-import { messageOf } from '../errors.ts';
+import { LbsError, messageOf } from '../errors.ts';
 import { parseSegmentFile } from '../format/snapshot-name.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
 import {
@@ -57,7 +57,11 @@ export class SyncSource {
     const { verifyKey } = this.#options;
     return await ofSource(async () => {
       const stored = storedDescriptor(this.store, snapshot);
-      return { stored, opened: await openStored(snapshot, stored, { verifyKey }) };
+      const opened = await openStored(snapshot, stored, { verifyKey });
+      if (opened.seal === 'broken') {
+        throw new LbsError('checksum-mismatch', `${snapshot.file.name} is not as it was written`);
+      }
+      return { stored, opened };
     });
   }
 
@@ -84,6 +88,13 @@ export class SyncSource {
     for (const file of sums.keys()) {
       const segment = parseSegmentFile(file)?.segment;
       if (segment !== undefined) listed.set(segment, file);
+    }
+    // Cut off before its seal, a descriptor can still be read.
+    const named = new Set(opened.descriptor.segments);
+    const strays = [...listed.keys()].filter((segment) => !named.has(segment)).length;
+    if (strays > 0) {
+      const message = `its checksums files list ${strays} segments that it does not name`;
+      throw new CopyTrouble('format-syntax', message);
     }
     const segments = await ofSource(() =>
       opened.descriptor.segments.map((segment) => {
