@@ -38,10 +38,13 @@ export type RestoreWarning = {
   readonly message: string;
 };
 
-/** Something in a store that is not as it should be; exit 4 at the end. */
+/** Something in a store that is not as it should be; exit 4 at the end, for `history` 12. */
 export type Damage = {
-  /** The store's file, or the file of a snapshot, that is damaged. */
-  readonly what: 'store-file' | 'entry' | 'metadata';
+  /**
+   * The store's file, or the file of a snapshot, that is damaged; `history`: a snapshot that is
+   * whole, but gone, or not the one that it was.
+   */
+  readonly what: 'store-file' | 'entry' | 'metadata' | 'history';
   /** Store file name, or the entry's path. */
   readonly name: string;
   readonly path?: BytePath;

@@ -31,6 +31,8 @@ export type BackupOptions = {
   readonly signatureFilter?: string;
   /** File with an OpenPGP secret key that signs the descriptor. */
   readonly signKey?: string;
+  /** File with OpenPGP public keys: only notes of forgotten snapshots by one of them are believed. */
+  readonly verifyKey?: string;
   readonly fullMetadata?: boolean;
   /** Read every file again, whatever the stat cache says. */
   readonly rebuildStatcache?: boolean;
@@ -95,5 +97,7 @@ export type BackupSummary = {
   readonly segmentsStored: number;
   /** Warnings about source entries; more than 0 means exit 3. */
   readonly warnings: number;
+  /** Snapshots of the scheme that are gone, or others than they were; any means exit 3. */
+  readonly tampered: number;
   readonly durationS: number;
 };

@@ -27,14 +27,15 @@ import { StatCacheWriter } from '../localdb/stat-cache-writer.ts';
 import { MetadataLogWriter } from '../metadata/metadata-log-writer.ts';
 import { DryRunSegments, type SegmentSink } from '../segments/dry-run-segments.ts';
 import { SegmentWriter } from '../segments/segment-writer.ts';
-import { publishSnapshot } from '../snapshots/publish-snapshot.ts';
-import { checkSigning, signerFor } from '../snapshots/sign-descriptor.ts';
+import { type PublishedSnapshot, publishSnapshot } from '../snapshots/publish-snapshot.ts';
+import { believedSignerFor, checkBelievedSigning } from '../snapshots/sign-descriptor.ts';
 import { withoutOwnFiles } from '../sources/filesystem/own-files.ts';
 import { FilesystemSource } from '../sources/filesystem/scan.ts';
 import { byteText } from '../std/byte-text.ts';
 import { nowNs, nowSeconds } from '../std/clock.ts';
 import { VERSION } from '../std/version.ts';
 import type { BackupOptions, BackupSummary } from './backup-options.ts';
+import { BackupHistory } from './backup-history.ts';
 import { Breather, isTidyStop } from './breather.ts';
 import { Checkpoints, goOnFromLast } from './checkpoints.ts';
 import { LostSegments } from './lost-segments.ts';
@@ -55,7 +56,7 @@ import { RecordedAccounts } from './unchanged.ts';
 export async function backup(options: BackupOptions): Promise<BackupSummary> {
   const startedNs = nowNs();
   const plan = await makePlan(options);
-  await checkSigning(options);
+  await checkBelievedSigning(options);
   if (!plan.dryRun) await plan.stores.each((store) => store.checkWritable());
   for (const note of plan.named.notes) plan.report({ type: 'note', message: note });
   const lock = plan.dryRun ? checkUnlocked(plan.localdb) : lockLocaldb(plan.localdb);
@@ -84,6 +85,7 @@ class Run {
   readonly #side = new SideThread();
   readonly #checkpoints = new Checkpoints();
   readonly #stores: RunStores;
+  readonly #history: BackupHistory;
 
   constructor(plan: Plan, open: OpenDatabase) {
     this.#plan = plan;
@@ -92,11 +94,13 @@ class Run {
     this.#snapshots = new SnapshotTable(open);
     this.#scheme = plan.options.scheme ?? '';
     this.#stores = new RunStores(plan, open);
+    this.#history = new BackupHistory(plan.stores, plan.localdb, plan.options);
   }
 
   async run(): Promise<Omit<BackupSummary, 'durationS'>> {
     const { dryRun, localdb, options } = this.#plan;
     await this.#stores.begin();
+    await this.#history.check();
     const cacheFile = statCacheFile(localdb, options.scheme);
     if (!dryRun) goOnFromLast(cacheFile, this.#plan.report);
     const old = StatCacheReader.open(cacheFile);
@@ -161,9 +165,7 @@ class Run {
       breather.checkInterrupted();
       const published = await this.#publish(entries, use, root, note);
       const given = published ? await this.#stores.finish(published.name, note) : [];
-      this.#afterwards('progress is shown without totals', () =>
-        this.#remember(published?.name, entries, use),
-      );
+      this.#remember(published, entries, use);
       return this.#summary(entries, blocks, { ...published, tags: given });
     } catch (error) {
       // What was read before an interruption is kept for the next run, complete. Where store or
@@ -231,7 +233,7 @@ class Run {
     use: SegmentUse,
     root: string,
     note: (message: string) => void,
-  ): Promise<{ name: string; storedBytes: number } | undefined> {
+  ): Promise<PublishedSnapshot | undefined> {
     const { dryRun, stores, options } = this.#plan;
     if (dryRun) return undefined;
     const names = use.usedSegments();
@@ -257,7 +259,8 @@ class Run {
       date: this.#startedS,
       segments: this.#rowsOf(names),
       descriptor,
-      sign: signerFor(options),
+      sign: believedSignerFor(options),
+      knownDigest: (name: string) => this.#history.digestOf(name),
     };
     return publishSnapshot(stores, files, note);
   }
@@ -290,9 +293,15 @@ class Run {
     }
   }
 
+  #remember(published: PublishedSnapshot | undefined, entries: EntryStore, use: SegmentUse): void {
+    if (published === undefined) return;
+    this.#afterwards('it is not missed if it goes', () => this.#history.remember(published));
+    const words = 'progress is shown without totals';
+    this.#afterwards(words, () => this.#addRow(published.name, entries, use));
+  }
+
   /** After the descriptor: a row for a snapshot that does not exist would count as use of it. */
-  #remember(name: string | undefined, entries: EntryStore, use: SegmentUse): void {
-    if (name === undefined) return;
+  #addRow(name: string, entries: EntryStore, use: SegmentUse): void {
     const { counts } = entries;
     this.#snapshots.add({
       name,
@@ -318,6 +327,7 @@ class Run {
       dryRun: this.#plan.dryRun,
       stores: this.#stores.outcomes(published.name),
       tags: published.tags,
+      tampered: this.#history.troubles,
       ...entries.counts,
       dataBytesAdded: dataBytes,
       bytesAdded: dataBytes + metadataBytes,

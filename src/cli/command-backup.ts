@@ -122,11 +122,12 @@ function backupOptionsOf(flags: FlagValues): BackupOptions {
       intent: intentOf(flags),
       maxDurationS: maxDurationOf(flags),
       dryRun: flags.switch('dry-run'),
+      verifyKey: flags.text('verify-key'),
     }),
   };
 }
 
-/** Makes a snapshot; 0, or 3 when something of the source or one of several stores failed. */
+/** Makes a snapshot; 0, or 3 when something of the source or one of several stores failed, or is gone. */
 export async function runBackup({ flags, outputs, signal }: CommandInput): Promise<number> {
   const report = openReport('backup', flags, outputs);
   try {
@@ -135,7 +136,7 @@ export async function runBackup({ flags, outputs, signal }: CommandInput): Promi
     const summary = await backup({ ...options, report: report.report, signal });
     report.backupDone(summary);
     const isWhole = summary.stores.every(({ error }) => error === undefined);
-    return summary.warnings > 0 || !isWhole ? EXIT.incomplete : EXIT.done;
+    return summary.warnings + summary.tampered > 0 || !isWhole ? EXIT.incomplete : EXIT.done;
   } finally {
     report.close();
   }

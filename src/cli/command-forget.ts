@@ -17,6 +17,7 @@ import { openReport } from './open-report.ts';
 import { KEEP } from './options-keep.ts';
 import type { Output } from './output.ts';
 import { present, readOptionsOf } from './store-flags.ts';
+import { signingOf } from './storing-flags.ts';
 
 const ALL = 'all';
 
@@ -102,6 +103,7 @@ export async function runForget(input: CommandInput): Promise<number> {
     const summary = await forget({
       ...reading,
       ...whatToForget(flags),
+      ...signingOf(flags),
       dryRun: flags.isOn('dry-run'),
       report: report.report,
       ...present({ localdb: flags.text('localdb') }),

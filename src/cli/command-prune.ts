@@ -10,6 +10,7 @@ import { collectionSaid, graceOf } from './command-gc.ts';
 import type { CommandInput } from './command.ts';
 import { openReport } from './open-report.ts';
 import { present, readOptionsOf, refuseOperands } from './store-flags.ts';
+import { signingOf } from './storing-flags.ts';
 
 /** Prunes; 0 when all of it is done, 4 when a snapshot that stays needs what is not there. */
 export async function runPrune(input: CommandInput): Promise<number> {
@@ -24,7 +25,13 @@ export async function runPrune(input: CommandInput): Promise<number> {
     const local = present({ localdb: flags.text('localdb') });
     const [minUsed, graceS] = [minUsedOf(flags), graceOf(flags)];
     const { forget } = await import('../maintain/forget.ts');
-    const forgotten = await forget({ ...common, ...local, rules, report: report.report });
+    const forgotten = await forget({
+      ...common,
+      ...local,
+      ...signingOf(flags),
+      rules,
+      report: report.report,
+    });
     if (flags.isOn('json')) writeDecisionsJson(forgotten, out);
     else if (!flags.isOn('quiet') || common.dryRun) writeDecisions(forgotten, out);
     // In a dry run they are still there.

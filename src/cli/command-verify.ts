@@ -4,7 +4,7 @@ import type { VerifyDepth } from '../maintain/verify-options.ts';
 import type { CommandInput } from './command.ts';
 import type { FlagValues } from './flag-values.ts';
 import { openReport } from './open-report.ts';
-import { readOptionsOf } from './store-flags.ts';
+import { present, readOptionsOf } from './store-flags.ts';
 
 const DEPTHS: readonly VerifyDepth[] = ['checksums', 'objects', 'data'];
 
@@ -21,7 +21,7 @@ function depthOf(flags: FlagValues): VerifyDepth {
   );
 }
 
-/** Verifies; 0 when all is well, 4 when anything is damaged. */
+/** Verifies; 0 when all is well, 4 when anything is damaged, 12 when snapshots were tampered with. */
 export async function runVerify(input: CommandInput): Promise<number> {
   const { flags, outputs } = input;
   const report = openReport('verify', flags, outputs);
@@ -30,8 +30,10 @@ export async function runVerify(input: CommandInput): Promise<number> {
     const depth = depthOf(flags);
     const snapshots = flags.operands.map((_, at) => flags.operandText(at, 'SNAPSHOT') ?? '');
     const { verify } = await import('../maintain/verify.ts');
-    const summary = await verify({ ...reading, depth, snapshots, report: report.report });
+    const local = present({ localdb: flags.text('localdb') });
+    const summary = await verify({ ...reading, ...local, depth, snapshots, report: report.report });
     report.verifyDone(summary);
+    if (summary.damage.some(({ what }) => what === 'history')) return EXIT.signature;
     return summary.damage.length > 0 ? EXIT.damaged : EXIT.done;
   } finally {
     report.close();

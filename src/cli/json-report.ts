@@ -153,6 +153,7 @@ export class JsonReport implements CommandReport {
       content_added: summary.dataBytesAdded,
       segments_stored: summary.segmentsStored,
       warnings: summary.warnings,
+      tampered: summary.tampered,
     });
   }
 

@@ -89,6 +89,7 @@ export const FORGET: CommandSpec = {
       ],
     },
     { title: 'Where', options: [STORE, SCHEME, VERIFY_KEY, LOCALDB_ELSEWHERE] },
+    SIGNING,
     WHAT_IS_SAID_SHORTLY,
   ],
   exits: [DONE, FAILED, MISUSED, MISSING, LOCKED, UNSIGNED, INTERRUPTED],

@@ -20,6 +20,7 @@ import {
   STORE,
   UNFILTER,
   UNSIGNED,
+  VERIFY_KEY,
   WHAT_IS_SAID,
   WHAT_IS_SAID_SHORTLY,
   WHAT_TO_READ,
@@ -106,14 +107,26 @@ export const BACKUP: CommandSpec = {
         },
       ],
     },
-    SIGNING,
+    {
+      title: 'Signing',
+      options: [
+        ...SIGNING.options,
+        {
+          ...VERIFY_KEY,
+          help: 'believe only notes of forgotten snapshots that an OpenPGP key of FILE has signed; or set LBS_VERIFY_KEY',
+        },
+      ],
+    },
     WHAT_IS_SAID,
   ],
   exits: [
     DONE,
     [1, 'failed; there is no new snapshot'],
     MISUSED,
-    [3, 'snapshot made, but some entries could not be read, or not in every store'],
+    [
+      3,
+      'snapshot made, but some entries could not be read, or not in every store, or older ones are gone',
+    ],
     [10, 'no such store'],
     LOCKED,
     UNSIGNED,
@@ -140,6 +153,16 @@ export const VERIFY: CommandSpec = {
       ],
     },
     WHAT_TO_READ,
+    {
+      title: 'What is remembered',
+      options: [
+        {
+          name: 'localdb',
+          value: 'DIR',
+          help: 'directory of the local database, which knows what was in the store; default: the store',
+        },
+      ],
+    },
     WHAT_IS_SAID,
   ],
   exits: [
@@ -148,7 +171,7 @@ export const VERIFY: CommandSpec = {
     MISUSED,
     [4, 'damage found and named'],
     MISSING,
-    UNSIGNED,
+    [12, 'a signature or a key is missing or bad, or a snapshot is gone or replaced'],
     INTERRUPTED,
   ],
   example: ['lbs verify --store=/mnt/backup --data latest'],

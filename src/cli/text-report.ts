@@ -137,6 +137,11 @@ export class TextReport implements CommandReport {
         `${counted(summary.warnings, 'warning')}: ${made} could not be read as they are (exit code 3)`,
       );
     }
+    if (summary.tampered > 0) {
+      this.#complain(
+        `${counted(summary.tampered, 'snapshot')} of the store gone or replaced; the new one does not need them (exit code 3)`,
+      );
+    }
   }
 
   restoreDone(summary: RestoreSummary): void {
@@ -162,6 +167,8 @@ export class TextReport implements CommandReport {
   verifyDone(summary: VerifySummary): void {
     this.close();
     const { damage, depth } = summary;
+    const tampered = damage.filter(({ what }) => what === 'history').length;
+    const wrong = tampered === 0 ? 'damaged' : 'damaged, gone or replaced';
     if (this.#verbosity !== 'quiet') {
       const files = depth === 'data' ? [['Files', humanCount(summary.files)] as const] : [];
       const objects =
@@ -177,12 +184,18 @@ export class TextReport implements CommandReport {
         ['Time', humanDuration(summary.durationS)],
         [
           'Result',
-          damage.length === 0 ? 'all is well' : counted(damage.length, 'thing') + ' damaged',
+          damage.length === 0 ? 'all is well' : `${counted(damage.length, 'thing')} ${wrong}`,
         ],
       ]);
     }
     if (summary.unneeded !== undefined) this.#unneeded(summary.unneeded);
-    if (damage.length > 0) this.#complain(`damage found: ${damage.length} in all (exit code 4)`);
+    const exit = tampered === 0 ? ' (exit code 4)' : '';
+    if (damage.length > tampered) {
+      this.#complain(`damage found: ${damage.length - tampered} in all${exit}`);
+    }
+    if (tampered > 0) {
+      this.#complain(`snapshots gone or replaced: ${tampered} in all (exit code 12)`);
+    }
   }
 
   /** No trouble, and quiet does not say it. */
@@ -226,8 +239,10 @@ export class TextReport implements CommandReport {
 
   #damage({ what, name, path, snapshot, message }: Damage): void {
     const thing = path === undefined ? showText(name) : showPath(path);
-    const where = snapshot === undefined || what === 'store-file' ? '' : `${showText(snapshot)}: `;
-    const line = `damaged: ${where}${thing}: ${showText(message)}`;
+    const isOfFile = snapshot === undefined || what === 'store-file' || what === 'history';
+    const where = isOfFile ? '' : `${showText(snapshot)}: `;
+    const word = what === 'history' ? 'tampered with' : 'damaged';
+    const line = `${word}: ${where}${thing}: ${showText(message)}`;
     // To verify, damage is the result; to the others it is trouble on the way.
     if (this.#command === 'verify') this.#say(line);
     else this.#complain(line);

@@ -5,7 +5,8 @@
  * before Segments: `Checksums_sha256` (of the .sha256sums file, so that a signature covers every
  * byte of the snapshot with SHA-256), `Host`, `Top`, `Paths`, `Entries`, `Files`, `Bytes`, `Stored`, `Warnings`,
  * where it was asked for `Intent`, and `Descriptor_sha256` (descriptor-seal.ts); in one that compacting
- * wrote, `Compacted_from`; in one that was made again, `Repaired` in place of some of them.
+ * wrote, `Compacted_from`; in one that was made again, `Repaired` in place of some of them. Before
+ * Root stands what makes a chain: `Name`, `Previous` and `Previous_sha256`.
  * Format: lbs-format(5), "DESCRIPTOR".
  */
 import { LbsError } from '../errors.ts';
@@ -13,7 +14,7 @@ import { sealed } from './descriptor-seal.ts';
 import { textLines } from '../std/text-lines.ts';
 import { parseReference, type ObjectReference, type SliceDialect } from './reference.ts';
 import { formatDate, parseDate } from './timestamp.ts';
-import { isSegmentName } from './snapshot-name.ts';
+import { isSegmentName, parseSnapshotName } from './snapshot-name.ts';
 import { StanzaParser, formatField } from './stanza.ts';
 import { uriEscape, uriUnescape } from './uri-escape.ts';
 
@@ -27,6 +28,13 @@ export type SnapshotCounts = {
   readonly stored: number;
   /** Entries that could not be read as they are. */
   readonly warnings: number;
+};
+
+/** The snapshot before another one of its scheme, as that other one knows it. */
+export type PreviousSnapshot = {
+  readonly name: string;
+  /** Of its descriptor as stored, in hexadecimal digits; undefined where it could not be read. */
+  readonly sha256: string | undefined;
 };
 
 export type Descriptor = {
@@ -57,6 +65,10 @@ export type Descriptor = {
   readonly intent: number | undefined;
   /** Name of the snapshot that compacting put this one in place of. */
   readonly compactedFrom: string | undefined;
+  /** The snapshot's own name, so that a signature holds under no other. */
+  readonly name: string | undefined;
+  /** What was the newest of the scheme in the store when this one was made. */
+  readonly previous: PreviousSnapshot | undefined;
   /** Names of the segments this snapshot needs. */
   readonly segments: readonly string[];
   /** Every key as read, those that we do not know included. */
@@ -79,6 +91,8 @@ export type NewDescriptor = {
   readonly isRepaired?: true;
   /** More than 0; not written where there is none. */
   readonly intent?: number | undefined;
+  readonly name?: string | undefined;
+  readonly previous?: PreviousSnapshot | undefined;
   readonly segments: readonly string[];
 };
 
@@ -90,12 +104,15 @@ const NEWEST_KNOWN = [0, 11];
 
 /** Text of a new descriptor. */
 export function formatDescriptor(descriptor: NewDescriptor): string {
-  const { counts, scheme, intent, host, top, paths, isRepaired } = descriptor;
+  const { counts, scheme, intent, host, top, paths, isRepaired, name, previous } = descriptor;
   const lines = [
     'Format: LBS Snapshot v0.6',
     `Producer: ${descriptor.producer}`,
     `Date: ${formatDate(descriptor.date)}`,
     ...(scheme === undefined ? [] : [`Scheme: ${scheme}`]),
+    ...(name === undefined ? [] : [`Name: ${name}`]),
+    ...(previous === undefined ? [] : [`Previous: ${previous.name}`]),
+    ...(previous?.sha256 === undefined ? [] : [`Previous_sha256: ${previous.sha256}`]),
     `Root: ${descriptor.root}`,
     `Checksums: ${descriptor.checksums}`,
     `Checksums_sha256: ${descriptor.checksumsSha256}`,
@@ -117,6 +134,8 @@ export function formatDescriptor(descriptor: NewDescriptor): string {
 
 /** What is another one when the contents of a snapshot were stored elsewhere. */
 export type MovedDescriptor = {
+  /** Where it says its name; what it says of its predecessor stays. */
+  readonly name: string;
   readonly root: string;
   readonly checksums: string;
   readonly checksumsSha256: string;
@@ -134,6 +153,7 @@ export function formatMovedDescriptor(
   moved: MovedDescriptor,
 ): string {
   const changed = new Map([
+    ['Name', moved.name],
     ['Root', moved.root],
     ['Checksums', moved.checksums],
     ['Checksums_sha256', moved.checksumsSha256],
@@ -211,6 +231,16 @@ function segmentsOf(text: string): string[] {
   return segments;
 }
 
+const SHA256_HEX = /^[0-9a-f]{64}$/;
+
+/** Anything else than a name says nothing. */
+function previousOf(fields: ReadonlyMap<string, string>): PreviousSnapshot | undefined {
+  const name = fields.get('Previous');
+  if (name === undefined || parseSnapshotName(name) === undefined) return undefined;
+  const sha256 = fields.get('Previous_sha256') ?? '';
+  return { name, sha256: SHA256_HEX.test(sha256) ? sha256 : undefined };
+}
+
 const CLEARSIGN_BEGIN = '-----BEGIN PGP SIGNED MESSAGE-----';
 const SIGNATURE_BEGIN = '-----BEGIN PGP SIGNATURE-----';
 
@@ -232,9 +262,24 @@ function* linesWithoutArmor(text: string): Generator<string> {
   }
 }
 
+/** The signed text of a clear-signed text, unchecked; other text as it is. */
+export function withoutArmor(text: string): string {
+  return [...linesWithoutArmor(text)].join('\n');
+}
+
 /** True for a clear-signed descriptor. */
 export function isSigned(text: string): boolean {
   return text.includes(CLEARSIGN_BEGIN);
+}
+
+/** Every key of a text that is one record, as a descriptor is; of a signed one the signed part. */
+export function fieldsOf(text: string): ReadonlyMap<string, string> {
+  const parser = new StanzaParser();
+  // Blank lines do not divide it.
+  for (const line of linesWithoutArmor(text)) {
+    if (line.trim() !== '') parser.line(line);
+  }
+  return parser.end() ?? new Map<string, string>();
 }
 
 /**
@@ -242,13 +287,7 @@ export function isSigned(text: string): boolean {
  * @throws {LbsError} format-syntax, format-version
  */
 export function parseDescriptor(text: string): Descriptor {
-  const parser = new StanzaParser();
-  const fields = new Map<string, string>();
-  // Blank lines do not divide a descriptor: all of it is one record.
-  for (const line of linesWithoutArmor(text)) {
-    if (line.trim() !== '') parser.line(line);
-  }
-  for (const [key, value] of parser.end() ?? []) fields.set(key, value);
+  const fields = fieldsOf(text);
   const format = fields.get('Format') ?? '';
   const numbers = /^(?:LBS|Cumulus) Snapshot v(\d+(?:\.\d+)*)$/.exec(format)?.[1];
   const version = numbers?.split('.').map(Number) ?? [];
@@ -284,6 +323,8 @@ export function parseDescriptor(text: string): Descriptor {
     counts: countsOf(fields),
     intent: intentOf(fields),
     compactedFrom: fields.get(COMPACTED_FROM),
+    name: fields.get('Name'),
+    previous: previousOf(fields),
     segments: [...needed].sort(),
     fields,
   };

@@ -12,6 +12,7 @@ const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
 const SEGMENT_FILE = new RegExp(`^(${UUID})\\.tar(\\.[A-Za-z0-9._-]+)?$`);
 const SEGMENT_NAME = new RegExp(`^${UUID}$`);
 const COLLECTION_FILE = new RegExp(`^gc-${UUID}\\.(condemned|removing)$`);
+const FORGOTTEN_FILE = new RegExp(`^forgotten-${UUID}\\.note$`);
 const SEGMENT_LIST_FILE = /^snapshot-((?:[^/]+-)?\d{8}T\d{6})\.meta(\.[A-Za-z0-9._-]+)?$/;
 const NOTE_FILE =
   /^snapshot-((?:[^/]+-)?\d{8}T\d{6})\.(?:(hold)|tag-([A-Za-z0-9_][A-Za-z0-9_.-]{0,63}))$/;
@@ -98,6 +99,14 @@ export type CollectionStep = 'condemned' | 'removing';
 export function parseCollectionFile(file: string): CollectionStep | undefined {
   const step = COLLECTION_FILE.exec(file)?.[1];
   return step === 'condemned' || step === 'removing' ? step : undefined;
+}
+
+/**
+ * True for a note that says which snapshots were taken out. It is none of the files that a collection
+ * may remove, so it is not among those of `isStoreFile`.
+ */
+export function isForgottenFile(file: string): boolean {
+  return FORGOTTEN_FILE.test(file);
 }
 
 /** True for every name that a file of a store can have; others mean nothing to a reader. */

@@ -32,6 +32,7 @@ import {
   collectionLists,
   putCollectionList,
 } from '../snapshots/collection-lists.ts';
+import { noteForgotten } from '../snapshots/forgotten-notes.ts';
 import type { SnapshotFile } from '../snapshots/open-snapshot.ts';
 import { openStore } from '../stores/open-store.ts';
 import type { Store, StoredFile } from '../stores/store.ts';
@@ -204,8 +205,10 @@ class Collection {
   }
 
   /** What its backup would have done itself, had it lived. */
-  async #takeBack({ file }: SnapshotFile): Promise<void> {
+  async #takeBack(snapshot: SnapshotFile): Promise<void> {
+    const { name, file } = snapshot;
     this.#countRemoved(file);
+    await noteForgotten(this.#store, [{ name, sha256: undefined }], {});
     this.#store.remove(file.name);
     await this.#store.settle();
   }

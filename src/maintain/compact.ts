@@ -70,7 +70,9 @@ export async function compact(options: CompactOptions): Promise<CompactSummary> 
         ...{ store, open, options, filter, targetBytes, index, table, compacted },
         report: options.report ?? silentReport,
         known: new SegmentObjects(open),
-        replacer: new SnapshotReplacer({ store, index, table, compacted, sign }),
+        replacer: new SnapshotReplacer({
+          ...{ store, index, table, compacted, sign, signing: options },
+        }),
       };
       return await new Compaction(tools).run();
     } finally {

@@ -3,6 +3,7 @@
  *
  *     retention-candidates                                  what there is: descriptors, list of files
  *       -> retention                                        who stays, and why
+ *       -> snapshots/forgotten-notes                        a note, so that nobody will miss them
  *       -> remove-snapshots                                 descriptor, then checksums files and notes
  *       -> rows of the local database                       what it used counts no longer
  *
@@ -14,8 +15,20 @@ import { LbsError } from '../errors.ts';
 import { type CompactedSnapshot, CompactedTable } from '../localdb/compacted-table.ts';
 import { lockLocaldb } from '../localdb/lock.ts';
 import { LOCALDB_FILE, openDatabase, openScratchCopy } from '../localdb/open-localdb.ts';
+import { SeenSnapshots } from '../localdb/seen-snapshots.ts';
 import { SnapshotTable } from '../localdb/snapshot-table.ts';
-import { type SnapshotFile, resolveAmong, snapshotsAmong } from '../snapshots/open-snapshot.ts';
+import { isSigned } from '../format/descriptor.ts';
+import type { ForgottenSnapshot } from '../format/forgotten-note.ts';
+import { type Report, silentReport } from '../report.ts';
+import { noteForgotten } from '../snapshots/forgotten-notes.ts';
+import {
+  type SnapshotFile,
+  resolveAmong,
+  snapshotsAmong,
+  storedDescriptor,
+} from '../snapshots/open-snapshot.ts';
+import { checkSigning } from '../snapshots/sign-descriptor.ts';
+import { digestOf } from '../snapshots/snapshot-history.ts';
 import { showText } from '../std/byte-path.ts';
 import { openStore } from '../stores/open-store.ts';
 import type { Store, StoredFile } from '../stores/store.ts';
@@ -25,7 +38,12 @@ import { RetentionCandidates } from './retention-candidates.ts';
 import { decideRetention, wholeRules } from './retention.ts';
 
 /** What this machine remembers of the store, locked against backups. */
-type Local = { readonly snapshots: SnapshotTable; readonly arrivals: Arrivals; close(): void };
+type Local = {
+  readonly snapshots: SnapshotTable;
+  readonly arrivals: Arrivals;
+  readonly seen: SeenSnapshots;
+  close(): void;
+};
 
 /** When snapshots first came that compacting has replaced. */
 type Arrivals = (descriptor: Buffer) => number | undefined;
@@ -40,18 +58,22 @@ export async function forget(options: ForgetOptions): Promise<ForgetSummary> {
   const store = openStore(options.store);
   const dryRun = options.dryRun ?? false;
   if (!dryRun) store.checkWritable();
+  await checkSigning(options);
   const local = dryRun ? undefined : openLocal(store, options);
   try {
     const files = store.list();
     const all = snapshotsAmong(files);
     const arrivalOf = local?.arrivals ?? arrivalsIn(store, options);
     const decided = await decide(store, { files, all }, { ...options, arrivalOf });
-    const decisions = dryRun ? decided : await carryOut(store, files, { decided, local, options });
+    const work = { all, decided, local, options };
+    const decisions = dryRun ? decided : await carryOut(store, files, work);
     const forgotten = decisions.filter(({ isKept }) => !isKept).map(({ name }) => name);
     if (local !== undefined && all.length > 0) {
       // Also those that a run which was killed, or a person, has removed from the store only.
       const gone = new Set(forgotten);
       local.snapshots.retain(all.map(({ name }) => name).filter((name) => !gone.has(name)));
+      for (const name of gone) local.seen.delete(name);
+      local.seen.save();
     }
     const kept = decisions.length - forgotten.length;
     return { dryRun, decisions, kept, forgotten: forgotten.length };
@@ -87,9 +109,15 @@ function openLocal(store: Store, { localdb, report }: ForgetOptions): Local | un
       open.close();
       lock.release();
     };
-    const compacted = new CompactedTable(open);
-    const arrivals = (descriptor: Buffer) => compacted.arrivalOf(descriptor);
-    return { snapshots: new SnapshotTable(open), arrivals, close };
+    try {
+      const seen = SeenSnapshots.open(directory, store.place);
+      const compacted = new CompactedTable(open);
+      const arrivals = (descriptor: Buffer) => compacted.arrivalOf(descriptor);
+      return { snapshots: new SnapshotTable(open), arrivals, seen, close };
+    } catch (error) {
+      open.close();
+      throw error;
+    }
   } catch (error) {
     lock.release();
     throw error;
@@ -204,19 +232,86 @@ async function refuseLastComplete(
   }
 }
 
+/**
+ * Before the first of them goes: whoever misses it finds the note.
+ * @throws {LbsError} signature-key, filter-*, store-unwritable, no-space, io
+ */
+async function leaveNote(
+  store: Store,
+  going: readonly SnapshotFile[],
+  options: ForgetOptions,
+): Promise<string | undefined> {
+  const report: Report = options.report ?? silentReport;
+  const { signKey, signatureFilter } = options;
+  let wasSigned = false;
+  const forgotten = going.map((snapshot): ForgottenSnapshot => {
+    const { name } = snapshot;
+    try {
+      const stored = storedDescriptor(store, snapshot);
+      wasSigned ||= isSigned(stored.toString('latin1'));
+      return { name, sha256: digestOf(stored) };
+    } catch (error) {
+      // One that cannot be read can be forgotten all the same.
+      if (error instanceof LbsError) return { name, sha256: undefined };
+      throw error;
+    }
+  });
+  const name = await noteForgotten(store, forgotten, options);
+  if (wasSigned && signKey === undefined && signatureFilter === undefined) {
+    report({
+      type: 'note',
+      message:
+        'snapshots that are signed are forgotten, and the note of it is not signed: machines that demand signatures (--verify-key) will miss them. Give --sign-key or --signature-filter',
+    });
+  }
+  return name;
+}
+
+/** Where nothing could be removed there is nothing to be said of. Never throws. */
+async function takeNoteBack(
+  store: Store,
+  note: string | undefined,
+  going: readonly SnapshotFile[],
+): Promise<void> {
+  if (note === undefined || going.some(({ file }) => store.find(file.name) === undefined)) return;
+  try {
+    store.remove(note);
+    await store.settle();
+  } catch (error) {
+    // It is true enough: they were to be forgotten.
+    if (!(error instanceof LbsError)) throw error;
+  }
+}
+
+type Work = {
+  readonly all: readonly SnapshotFile[];
+  readonly decided: readonly ForgetDecision[];
+  readonly local: Local | undefined;
+  readonly options: ForgetOptions;
+};
+
 /** Forgets what is not kept; what became of each. */
 async function carryOut(
   store: Store,
   files: readonly StoredFile[],
-  work: {
-    readonly decided: readonly ForgetDecision[];
-    readonly local: Local | undefined;
-    readonly options: ForgetOptions;
-  },
+  work: Work,
 ): Promise<ForgetDecision[]> {
-  const { decided, local, options } = work;
-  const going = decided.filter(({ isKept }) => !isKept).map(({ name }) => name);
-  const remover = new SnapshotRemover(store, files, going);
+  const { all, decided, options } = work;
+  const names = new Set(decided.filter(({ isKept }) => !isKept).map(({ name }) => name));
+  const going = all.filter(({ name }) => names.has(name));
+  const note = await leaveNote(store, going, options);
+  try {
+    return await removeAll(new SnapshotRemover(store, files, names), work);
+  } catch (error) {
+    await takeNoteBack(store, note, going);
+    throw error;
+  }
+}
+
+async function removeAll(
+  remover: SnapshotRemover,
+  { decided, local, options }: Work,
+): Promise<ForgetDecision[]> {
   const decisions: ForgetDecision[] = [];
   for (const decision of decided) {
     if (decision.isKept) {

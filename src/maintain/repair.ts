@@ -23,6 +23,7 @@ import { MetadataObjects, isDamage } from '../metadata/metadata-objects.ts';
 import { type Report, silentReport } from '../report.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
 import { lostToCollection } from '../snapshots/collection-lists.ts';
+import { noteForgotten } from '../snapshots/forgotten-notes.ts';
 import {
   type OpenSnapshot,
   type SnapshotFile,
@@ -256,10 +257,14 @@ class RepairRun {
       ...found,
       checksums: checksums.get('sha1') ?? '',
       checksumsSha256: checksums.get('sha256') ?? '',
-      ...{ host: undefined, top: undefined, paths: undefined, isRepaired: true },
+      ...{ host: undefined, top: undefined, paths: undefined, isRepaired: true, name },
       segments: [...segments],
     });
-    await this.#put(file, await this.#sign(Buffer.from(text)));
+    const signed = await this.#sign(Buffer.from(text));
+    // It is another one than those know who have seen it, and the snapshots after it.
+    const old = { name, sha256: undefined };
+    if (this.#options.dryRun !== true) await noteForgotten(this.#store, [old], this.#options);
+    await this.#put(file, signed);
   }
 
   #sign(text: Buffer): Promise<Buffer> | Buffer {

@@ -1,7 +1,7 @@
 /**
  * Puts a snapshot in place of another one that says the same, for compacting: remembered first, then
  * notes, checksums files and descriptor of the new one; then the local database; then the old one is
- * removed, as forget does it.
+ * removed, as forget does it, with a note so that nobody misses it.
  *
  * Stopped anywhere, the store has one of them or both, each whole. Where it has both, the next run
  * goes on, if the local database knows that it was this machine that made the new one: what a
@@ -21,6 +21,7 @@ import { formatTimestamp, parseTimestamp } from '../format/timestamp.ts';
 import type { BlockIndex } from '../localdb/block-index.ts';
 import type { CompactedSnapshot, CompactedTable } from '../localdb/compacted-table.ts';
 import type { SnapshotTable } from '../localdb/snapshot-table.ts';
+import { type NoteSigning, noteForgotten } from '../snapshots/forgotten-notes.ts';
 import { type SnapshotFile, readSmallFile, storedDescriptor } from '../snapshots/open-snapshot.ts';
 import {
   SUMS_KINDS,
@@ -83,6 +84,8 @@ export type ReplacerParts = {
   readonly compacted: CompactedTable;
   /** For those that were signed. */
   readonly sign: (text: Buffer) => Promise<Buffer>;
+  /** Of the notes that nobody is to miss the old ones. */
+  readonly signing: NoteSigning;
 };
 
 /** What takes the place of a snapshot. */
@@ -115,6 +118,7 @@ export class SnapshotReplacer {
     const { snapshot, stored, descriptor, name, used, isSigned } = replacement;
     const lists = listSegments(this.#rowsOf(used));
     const text = formatMovedDescriptor(descriptor.fields, {
+      name,
       root: replacement.root,
       checksums: checksumOf('sha1', lists.sha1sums),
       checksumsSha256: checksumOf('sha256', lists.sha256sums),
@@ -157,11 +161,13 @@ export class SnapshotReplacer {
 
   /** What is left to do once there are both; false when the old one stays, since it was held again. */
   async finish(oldName: string, name: string, used: ReadonlyMap<string, Buffer>): Promise<boolean> {
-    const { store, table, compacted } = this.#parts;
+    const { store, table, compacted, signing } = this.#parts;
     await this.#copyNotes(oldName, name);
     table.replace(oldName, name, this.#usesOf(used));
     await removeNote(store, { name: oldName, tag: undefined });
     const files = store.names().map((file) => ({ name: file }));
+    const digest = compacted.all().find((row) => row.oldName === oldName)?.oldDescriptor;
+    await noteForgotten(store, [{ name: oldName, sha256: digest?.toString('hex') }], signing);
     const isRemoved = await new SnapshotRemover(store, files, [oldName]).remove(oldName);
     if (isRemoved) compacted.remove(oldName);
     return isRemoved;

@@ -36,19 +36,22 @@ export class SyncDestination {
     this.store = store;
   }
 
-  /** Lists the store and reads its descriptors. @throws {LbsError} io */
-  static async read(store: Store): Promise<SyncDestination> {
+  /**
+   * Lists the store and reads its descriptors; with `verifyKey` only signed ones vouch for anything.
+   * @throws {LbsError} io, signature-key
+   */
+  static async read(store: Store, verifyKey?: string): Promise<SyncDestination> {
     const destination = new SyncDestination(store);
     const files = store.list();
     for (const { name, sizeBytes } of files) destination.#sizes.set(name, sizeBytes);
     for (const snapshot of snapshotsAmong(files)) {
       try {
-        const { descriptor } = await openSnapshot(store, snapshot);
+        const { descriptor } = await openSnapshot(store, snapshot, { verifyKey });
         destination.#snapshots.add(snapshot.name);
         for (const segment of descriptor.segments) destination.#segments.add(segment);
       } catch (error) {
         // It vouches for nothing, then; what it needs is looked at.
-        if (!(error instanceof LbsError)) throw error;
+        if (!(error instanceof LbsError) || error.code === 'signature-key') throw error;
       }
     }
     return destination;

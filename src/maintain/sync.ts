@@ -65,7 +65,7 @@ export async function sync(options: SyncOptions): Promise<SyncSummary> {
     files,
     options,
     to,
-    destination: await SyncDestination.read(to),
+    destination: await SyncDestination.read(to, options.verifyKey),
   });
   await run.prepare(chosen);
   for (const snapshot of chosen) await run.add(snapshot);

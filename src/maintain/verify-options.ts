@@ -12,6 +12,8 @@ export type VerifyOptions = ReadOptions & {
   readonly depth?: VerifyDepth;
   /** Names, `latest`, prefixes; none means every snapshot of the store. */
   readonly snapshots?: readonly string[];
+  /** Directory of the local database, which tells what was seen of the store; default: the store. */
+  readonly localdb?: string;
 };
 
 /** No damage: a backup that is running may need them yet, or one that was stopped left them. */
@@ -34,7 +36,7 @@ export type VerifySummary = {
   readonly files: number;
   /** Files that none of its snapshots needs; undefined unless all of them were verified. */
   readonly unneeded: UnneededFiles | undefined;
-  /** What is damaged, each also reported as an event; any means exit 4. */
+  /** What is damaged, each also reported as an event; any means exit 4, of `history` 12. */
   readonly damage: readonly Damage[];
   readonly durationS: number;
 };

@@ -1,7 +1,8 @@
 /**
  * `lbs verify`: the order of its stages.
  *
- *     descriptors -> checksums files -> files of the store      verify-checksums
+ *     descriptors -> the chain of them, what was seen           verify-history
+ *       -> checksums files -> files of the store                verify-checksums
  *       -> metadata -> plan -> every segment once -> contents   verify-contents
  *       -> names of the files that are lost                     only when there are any
  *
@@ -16,10 +17,12 @@ import { isDamage } from '../metadata/metadata-objects.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
 import {
   openSnapshot,
+  openStored,
   type OpenSnapshot,
   resolveAmong,
   type SnapshotFile,
   snapshotsAmong,
+  storedDescriptor,
 } from '../snapshots/open-snapshot.ts';
 import { openStore } from '../stores/open-store.ts';
 import type { Store, StoredFile } from '../stores/store.ts';
@@ -30,6 +33,7 @@ import { SegmentFacts } from './segment-facts.ts';
 import { ChecksumVerifier } from './verify-checksums.ts';
 import { type ContentsRun, ContentsVerifier } from './verify-contents.ts';
 import { verifyParity } from './verify-parity.ts';
+import { HistoryVerifier } from './verify-history.ts';
 import type { UnneededFiles, VerifyOptions, VerifySummary } from './verify-options.ts';
 import { VerifyProgress } from './verify-progress.ts';
 
@@ -49,16 +53,11 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
   const source = new SegmentSource(store, options.unfilters, files);
   const all = snapshotsAmong(files);
   const chosen = choose(store, all, options);
-  if (chosen.length === 0) {
-    // "All is well" with nothing to look at is what an unmounted disk would be told every night.
-    throw new LbsError('snapshot-missing', `the store ${store.place} has no snapshots to verify`, {
-      hint: 'is the disk mounted? "lbs list" shows what there is',
-    });
-  }
   const isOfAll = (options.snapshots ?? []).length === 0;
   if (isOfAll) noteLostDescriptors(files, report);
   const damage = new DamageLog(report);
   const progress = new VerifyProgress(report, signal);
+  const history = await HistoryVerifier.begin(store, files, options);
 
   const facts = new SegmentFacts();
   try {
@@ -69,7 +68,9 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
     const needed = new NeededFiles(store);
     for (const snapshot of chosen) {
       try {
-        const opened = await openSnapshot(store, snapshot, { verifyKey });
+        const stored = storedDescriptor(store, snapshot);
+        const opened = await openStored(snapshot, stored, { verifyKey });
+        for (const trouble of history.links(opened, stored)) damage.add(trouble);
         progress.countFile(snapshot.file.sizeBytes);
         needed.add(opened);
         await checksums.addSnapshot(opened);
@@ -81,6 +82,7 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
         damage.add({ what: 'store-file', name: snapshot.file.name, snapshot: name, message });
       }
     }
+    for (const trouble of await history.finish()) damage.add(trouble);
     await checksums.check();
     if (depth === 'data' && isOfAll) {
       const recordedSha256 = (file: string) => checksums.recordedSha256(file);
@@ -182,16 +184,21 @@ function isSignatureTrouble(error: unknown): boolean {
   return error instanceof LbsError && error.code.startsWith('signature-');
 }
 
-/** The snapshots asked for, oldest first, each once. */
+/** The snapshots asked for, oldest first, each once. @throws {LbsError} snapshot-missing, usage */
 function choose(
   store: Store,
   all: readonly SnapshotFile[],
-  options: VerifyOptions,
+  { scheme, snapshots: words = [] }: VerifyOptions,
 ): readonly SnapshotFile[] {
-  const { scheme, snapshots: words = [] } = options;
-  if (words.length === 0) {
-    return scheme === undefined ? all : all.filter((one) => (one.scheme ?? '') === scheme);
+  if (words.length > 0) {
+    const wanted = new Set(words.map((word) => resolveAmong(store, all, word, scheme).name));
+    return all.filter(({ name }) => wanted.has(name));
   }
-  const wanted = new Set(words.map((word) => resolveAmong(store, all, word, scheme).name));
-  return all.filter(({ name }) => wanted.has(name));
+  const chosen =
+    scheme === undefined ? all : all.filter((snapshot) => (snapshot.scheme ?? '') === scheme);
+  if (chosen.length > 0) return chosen;
+  // "All is well" with nothing to look at is what an unmounted disk would be told every night.
+  throw new LbsError('snapshot-missing', `the store ${store.place} has no snapshots to verify`, {
+    hint: 'is the disk mounted? "lbs list" shows what there is',
+  });
 }

@@ -103,18 +103,30 @@ export async function readDescriptor(
 }
 
 async function textOf(
-  { file }: SnapshotFile,
+  { name, file }: SnapshotFile,
   stored: Buffer,
   { verifyKey }: { readonly verifyKey?: string | undefined },
 ): Promise<{ readonly text: string; readonly isSigned: boolean }> {
   const text = stored.toString('latin1');
   if (verifyKey === undefined) return { text, isSigned: isSigned(text) };
   try {
-    const signed = await verifySigned(stored, verifyKey);
-    return { text: signed.toString('latin1'), isSigned: true };
+    const signed = (await verifySigned(stored, verifyKey)).toString('latin1');
+    refuseOtherName(signed, name);
+    return { text: signed, isSigned: true };
   } catch (error) {
     throw named(error, file.name);
   }
+}
+
+const NAME_LINE = /^Name:[ \t]*(.*)$/m;
+
+/** A signature covers the name too, where the descriptor has one. @throws {LbsError} signature-bad */
+function refuseOtherName(signed: string, name: string): void {
+  const own = NAME_LINE.exec(signed)?.[1]?.trim();
+  if (own === undefined || own === name) return;
+  throw new LbsError('signature-bad', `it was signed as snapshot ${showText(own)}`, {
+    hint: 'somebody has given it another name; the snapshot that should be here is gone',
+  });
 }
 
 /** Reads a snapshot's descriptor. @throws {LbsError} as `readDescriptor`, and format-version */

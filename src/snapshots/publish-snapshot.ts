@@ -21,6 +21,7 @@ import type { Store } from '../stores/store.ts';
 import { lostToCollection } from './collection-lists.ts';
 import { putFile } from './put-file.ts';
 import { writeRecoveryFiles } from './recovery-files.ts';
+import { StoredDescriptors, digestOf } from './snapshot-history.ts';
 
 /** One stored segment, for the checksums files; rows of the local database are such. */
 export type SegmentSums = {
@@ -37,9 +38,22 @@ export type NewSnapshotFiles = {
   readonly date: number;
   /** In the order of the descriptor's segment list. */
   readonly segments: Iterable<SegmentSums>;
-  readonly descriptor: Omit<NewDescriptor, 'checksums' | 'checksumsSha256' | 'date' | 'scheme'>;
+  readonly descriptor: Omit<
+    NewDescriptor,
+    'checksums' | 'checksumsSha256' | 'date' | 'scheme' | 'name' | 'previous'
+  >;
   /** Turns the descriptor's text into what is stored. */
   readonly sign: (text: Buffer) => Promise<Buffer>;
+  /** SHA-256 of a descriptor that the store may not let us read, where this machine remembers it. */
+  readonly knownDigest?: (name: string) => string | undefined;
+};
+
+export type PublishedSnapshot = {
+  readonly name: string;
+  /** Bytes that were added to the store. */
+  readonly storedBytes: number;
+  /** SHA-256 of the descriptor as stored. */
+  readonly sha256: string;
 };
 
 /** Endings of the checksums files. */
@@ -236,6 +250,17 @@ export async function putSnapshot(
 }
 
 /**
+ * The newest snapshot of the scheme in the store, as listed and not as remembered: several machines may
+ * add to one scheme. It is named without a digest when it cannot be read.
+ */
+function previousOf(store: Store, { scheme, knownDigest }: NewSnapshotFiles) {
+  const stored = new StoredDescriptors(store, store.names());
+  const name = stored.ofScheme(scheme).at(-1);
+  if (name === undefined) return undefined;
+  return { name, sha256: stored.digestOf(name) ?? knownDigest?.(name) };
+}
+
+/**
  * Publishes the snapshot, under one name in all stores, and returns that and the bytes it added to
  * each.
  * @throws {LbsError} filter-failed, signature-*, no-space, io, segment-collected: then there is no
@@ -245,30 +270,31 @@ export async function publishSnapshot(
   stores: StoreGroup,
   files: NewSnapshotFiles,
   note: (message: string) => void,
-): Promise<{ name: string; storedBytes: number }> {
+): Promise<PublishedSnapshot> {
   const { scheme, date, segments, descriptor, sign } = files;
   // Held only where several stores are to be asked for each of them.
   const rows = stores.isSeveral ? [...segments] : segments;
   const lists = listSegments(rows);
   const { sha1sums, sha256sums } = lists;
-  const text = formatDescriptor({
-    ...descriptor,
-    scheme,
-    date,
+  const sums = {
     checksums: checksumOf('sha1', sha1sums),
     checksumsSha256: checksumOf('sha256', sha256sums),
-  });
-  const signed = await sign(Buffer.from(text));
-  await stores.each(async (store) => {
-    if (stores.isSeveral) refuseBehind(store, rows);
-    refuseCollected(store, lists.needed);
-    await writeRecoveryFiles(store);
-  });
+  };
   const first = await nextTime(stores, scheme, date, note);
   for (let attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
     const name = formatSnapshotName(scheme, formatTimestamp(first + attempt));
+    // Signed under each name that is tried: a signature is to hold under one only.
+    const previous = previousOf(stores.first, files);
+    const text = formatDescriptor({ ...descriptor, ...sums, scheme, date, name, previous });
+    const signed = await sign(Buffer.from(text));
+    await stores.each(async (store) => {
+      if (stores.isSeveral) refuseBehind(store, rows);
+      refuseCollected(store, lists.needed);
+      await writeRecoveryFiles(store);
+    });
     if (!(await publishAs(stores, name, lists, signed))) continue;
-    return { name, storedBytes: sha1sums.length + sha256sums.length + signed.length };
+    const storedBytes = sha1sums.length + sha256sums.length + signed.length;
+    return { name, storedBytes, sha256: digestOf(signed) };
   }
   const where = stores.first.place;
   throw new LbsError('store-exists', `cannot find a free name for the snapshot in ${where}`);

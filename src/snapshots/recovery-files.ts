@@ -32,7 +32,10 @@ function contentOf(name: string): Buffer {
   }
 }
 
-/** One that cannot be read, or is no file, is somebody else's: not what we would write. */
+/**
+ * One that is no file is somebody else's: not what we would write. One of our size that we may not read
+ * is ours: whoever may only add files would add another one with each backup.
+ */
 function hasContent(store: Store, name: string, content: Buffer): boolean {
   if (store.find(name)?.sizeBytes !== content.length) return false;
   // What was handed over is believed.
@@ -45,7 +48,7 @@ function hasContent(store: Store, name: string, content: Buffer): boolean {
       file.close();
     }
   } catch (error) {
-    if (error instanceof LbsError) return false;
+    if (error instanceof LbsError) return error.code !== 'store-missing-file';
     throw storeError(store.place, `read ${name}`, error);
   }
 }

@@ -10,7 +10,7 @@ import { readlinkSync } from 'node:fs';
 import { LbsError, errnoName, messageOf } from '../errors.ts';
 import { parseClearSigned, signedLines } from '../format/clear-sign.ts';
 import { sealOf } from '../format/descriptor-seal.ts';
-import { isSigned, parseDescriptor } from '../format/descriptor.ts';
+import { fieldsOf, isSigned } from '../format/descriptor.ts';
 import { showText } from '../std/byte-path.ts';
 import { withoutSecrets } from '../std/secret.ts';
 
@@ -91,8 +91,8 @@ function sameText(before: Buffer, after: Buffer): boolean {
     return lines.length === asked.length && lines.every((line, at) => line === asked[at]);
   }
   if (sealOf(after.toString('latin1')) === 'broken') return false;
-  const asked = parseDescriptor(before.toString('latin1')).fields;
-  const given = parseDescriptor(after.toString('latin1')).fields;
+  const asked = fieldsOf(before.toString('latin1'));
+  const given = fieldsOf(after.toString('latin1'));
   if (asked.size !== given.size) return false;
   return [...asked].every(([key, value]) => given.get(key) === value);
 }

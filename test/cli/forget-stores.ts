@@ -129,10 +129,10 @@ test('with --verify-key, snapshots that are not signed for their name push nothi
   const found = await kept(t, args);
   t.deepEqual(Object.keys(found).sort(), [last, unsigned, copy, late, other].sort());
   t.deepEqual(found[last], ['the last complete one', 'the last one', 'last 1']);
-  t.deepEqual(found[copy], [`left alone: a copy of ${last}`]);
+  for (const name of [copy, late, other]) {
+    t.regex(String(found[name]), new RegExp(`^left alone: .*signed as snapshot ${last}`));
+  }
   t.regex(String(found[unsigned]), /^left alone: .*(?:not signed|signature)/);
-  t.regex(String(found[late]), /^left alone: its descriptor is of \d{8}T\d{6}$/);
-  t.deepEqual(found[other], ['left alone: its descriptor is of no scheme']);
   const nobody = await lbsExits(t, 12, ['forget', '-n', ...args.slice(0, 2), '--verify-key=/none']);
   t.regex(nobody.stderr, /\/none/);
   await lbsOk(t, ['forget', ...args, `--localdb=${at.localdb}`]);

@@ -28,6 +28,7 @@ const SUMMARY: BackupSummary = {
   bytesStored: 999,
   segmentsStored: 2,
   warnings: 0,
+  tampered: 0,
   durationS: 61,
 };
 

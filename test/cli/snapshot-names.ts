@@ -1,5 +1,5 @@
 /** Names of snapshots: in UTC, never the same, and in the order in which they were made. */
-import { renameSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { backupOptions, places } from '../helpers/places.ts';
@@ -29,6 +29,7 @@ test('a snapshot never sorts before an older one of its scheme, whatever the clo
   for (const file of filesEndingIn(at.store, ''))
     if (file.includes(name))
       renameSync(join(at.store, file), join(at.store, file.replace(name, 'a-20991231T235959')));
+  rmSync(join(at.localdb, 'lbs-seen'));
   t.regex((await save('a')).stderr, /from the future \(20991231T235959\): is this clock right/);
   const other = await save('b');
   t.is(other.stderr, '');

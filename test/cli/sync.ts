@@ -121,6 +121,12 @@ test('a place that is no store, or the same one by another name, is refused', as
   }
 });
 
+/** Not anywhere: what is wrong with other lines only a signature, or a later snapshot, can tell. */
+const DAMAGES_OF_DESCRIPTORS: Readonly<Record<string, (file: string) => void>> = {
+  flipped: (file) => writeFileSync(file, readFileSync(file, 'utf8').replace(/^Root/m, 'Rott')),
+  truncated: (file) => truncateSync(file, readFileSync(file).indexOf('Root: ') + 10),
+};
+
 for (const [how, damage] of Object.entries(DAMAGES)) {
   test(`a segment of the source that is ${how} costs the snapshots that need it, and no other`, async (t) => {
     const at = await twoStores(t);
@@ -147,7 +153,9 @@ for (const [how, damage] of Object.entries(DAMAGES)) {
     test(`a .${ending} of the source that is ${how} costs its snapshot, and no other`, async (t) => {
       const at = await twoStores(t);
       const [first = '', second = '', third = ''] = at.snapshots;
-      damage(join(at.store, `snapshot-${second}.${ending}`));
+      const file = join(at.store, `snapshot-${second}.${ending}`);
+      if (ending === 'lbs') (DAMAGES_OF_DESCRIPTORS[how] ?? damage)(file);
+      else damage(file);
       // Without its descriptor it is no snapshot; then there is nothing to be said.
       const isGone = ending === 'lbs' && how === 'deleted';
       const run = await lbsExits(t, isGone ? 0 : 4, ['sync', at.store, at.copy]);

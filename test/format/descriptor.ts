@@ -28,6 +28,8 @@ const NEW: NewDescriptor = {
   top: Buffer.from('/home/anna b'),
   paths: [Buffer.from('.'), Buffer.from('a b/c\xff', 'latin1')],
   counts: { entries: 10, files: 7, bytes: 4096, stored: 999, warnings: 1 },
+  name: 'demo-20261120T091421',
+  previous: { name: 'demo-20261119T091503', sha256: '3'.repeat(64) },
   segments: [B, A],
 };
 
@@ -39,6 +41,9 @@ const GOLDEN = `Format: LBS Snapshot v0.6
 Producer: lbs 1.2.3
 Date: *
 Scheme: demo
+Name: demo-20261120T091421
+Previous: demo-20261119T091503
+Previous_sha256: ${'3'.repeat(64)}
 Root: ${ROOT}
 Checksums: sha1=${'1'.repeat(40)}
 Checksums_sha256: sha256=${'2'.repeat(64)}
@@ -60,6 +65,19 @@ test('a new descriptor has exactly these bytes', (t) => {
   t.is(withoutDate(formatDescriptor(NEW)), GOLDEN);
   const plain = withoutDate(formatDescriptor({ ...NEW, scheme: undefined }));
   t.is(plain, GOLDEN.replace('Scheme: demo\n', ''));
+});
+
+test('a predecessor is one only by a name, and has a digest only by one', (t) => {
+  const read = (name: string, digest: string) =>
+    parseDescriptor(GOLDEN.replace(/^Previous: .*$/m, `Previous: ${name}`).replace(/3{64}/, digest))
+      .previous;
+  t.deepEqual(read('20261119T091503', '3'.repeat(64))?.sha256, '3'.repeat(64));
+  for (const bad of ['', '3'.repeat(63), 'G'.repeat(64), `${'3'.repeat(64)} x`]) {
+    t.deepEqual(read('20261119T091503', bad), { name: '20261119T091503', sha256: undefined });
+  }
+  for (const bad of ['', 'x', '../20261119T091503x']) t.is(read(bad, '3'.repeat(64)), undefined);
+  const first = formatDescriptor({ ...NEW, previous: undefined });
+  t.is(withoutDate(first), GOLDEN.replace(/^Previous.*\n/gm, ''));
 });
 
 test('an intent has a key of its own where there is one, and is read back', (t) => {
@@ -96,6 +114,8 @@ test('a new descriptor is read as what it was made of', (t) => {
     top: Buffer.from('/home/anna b'),
     paths: [Buffer.from('.'), Buffer.from('a b/c\xff', 'latin1')],
     counts: NEW.counts,
+    name: NEW.name,
+    previous: NEW.previous,
     segments: [A, B],
   });
   t.like(read.root, { segment: B, object: 1 });

@@ -6,6 +6,7 @@
  * are small: by such names a person's own file could be meant, and nobody would miss it in time.
  */
 import {
+  isForgottenFile,
   parseCollectionFile,
   parseNoteFile,
   parseSegmentFile,
@@ -15,7 +16,7 @@ import { type FileStatus, statusIfAny } from '../../posix/file-status.ts';
 import { AT_FDCWD, cString } from '../../posix/libc.ts';
 import type { ByteText } from '../../std/byte-text.ts';
 
-const LOCAL_STATE = /^lbs-(localdb|statcache)/;
+const LOCAL_STATE = /^lbs-(localdb|statcache|seen)/;
 const STAGED = /^\.lbs-tmp-/;
 
 /** True for a name that only files of a local database have. */
@@ -29,6 +30,7 @@ function isOwnName(name: string): boolean {
     parseSnapshotFile(name) !== undefined ||
     parseNoteFile(name) !== undefined ||
     parseCollectionFile(name) !== undefined ||
+    isForgottenFile(name) ||
     LOCAL_STATE.test(name) ||
     STAGED.test(name)
   );
