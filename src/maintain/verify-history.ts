@@ -5,10 +5,10 @@
  * A predecessor that is not there is a remark: the store may be a copy of some snapshots. It is
  * trouble when this machine has seen it in this very store. Rules: snapshots/snapshot-history.
  */
-import type { Descriptor } from '../format/descriptor.ts';
 import { parseSnapshotName } from '../format/snapshot-name.ts';
 import { SeenSnapshots } from '../localdb/seen-snapshots.ts';
 import { type ForgottenSnapshots, readForgotten } from '../snapshots/forgotten-notes.ts';
+import type { OpenSnapshot } from '../snapshots/open-snapshot.ts';
 import {
   StoredDescriptors,
   brokenLinks,
@@ -57,11 +57,20 @@ export class HistoryVerifier {
   }
 
   /** What is wrong with the links of a snapshot, whose descriptor was stored as these bytes. */
-  links(snapshot: { name: string; descriptor: Descriptor }, bytes: Buffer): readonly Damage[] {
+  links(snapshot: OpenSnapshot, bytes: Buffer): readonly Damage[] {
+    if (snapshot.seal === 'broken') {
+      this.setDamaged(snapshot.name);
+      return [];
+    }
     this.#stored.set(snapshot.name, digestOf(bytes));
     const { troubles, absent } = brokenLinks(this.#stored, snapshot, this.#forgotten);
     if (absent !== undefined) this.#absent.add(absent);
     return this.#new(troubles);
+  }
+
+  /** A descriptor that is damaged is told of as such, and by nobody called replaced. */
+  setDamaged(name: string): void {
+    this.#stored.set(name, undefined);
   }
 
   /**

@@ -78,6 +78,7 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
       } catch (error) {
         if (!isDamage(error) || isSignatureTrouble(error)) throw error;
         const { name } = snapshot;
+        history.setDamaged(name);
         const message = messageOf(error);
         damage.add({ what: 'store-file', name: snapshot.file.name, snapshot: name, message });
       }

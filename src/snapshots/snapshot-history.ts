@@ -50,8 +50,8 @@ export class StoredDescriptors {
     return names.filter((name) => parseSnapshotName(name)?.scheme === scheme).sort();
   }
 
-  /** For a caller who has read the descriptor anyway. */
-  set(name: string, digest: string): void {
+  /** For a caller who has read the descriptor anyway; undefined for one that is damaged. */
+  set(name: string, digest: string | undefined): void {
     this.#digests.set(name, digest);
   }
 
@@ -100,7 +100,7 @@ export async function missedSnapshots(
 }
 
 const REPLACED =
-  'replaced: it is another descriptor than the one that this machine has seen here under this name';
+  'replaced: it is another descriptor than the one that this machine has seen here under this name (or it is damaged)';
 
 function goneWords(stored: StoredDescriptors, name: string): string {
   const words = 'gone, and no note says that it was forgotten; this machine has seen it here';

@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { sealed } from '../../src/format/descriptor-seal.ts';
 import { parseDescriptor } from '../../src/format/descriptor.ts';
 import { gpg, gpgHome } from '../helpers/gpg-home.ts';
 import { sha256 } from '../helpers/hand-made-store.ts';
@@ -121,13 +122,16 @@ test('a snapshot that was replaced, or put under another name, is named', async 
   const at = await series(t, 3);
   const [first = '', second = '', third = ''] = at.names;
   const original = readFileSync(descriptor(at, second), 'utf8');
-  writeFileSync(descriptor(at, second), original.replace(/^Host: .*$/m, 'Host: elsewhere'));
+  writeFileSync(descriptor(at, second), sealed(original.replace(/^Host: .*$/m, 'Host: elsewhere')));
   t.deepEqual(await missed(t, at, 12, [`--store=${at.store}`]), [second]);
   t.deepEqual(await missed(t, at, 12), [second]);
+  // One that is merely damaged is no work of anybody.
+  writeFileSync(descriptor(at, second), original.replace(/^Host: /m, 'Hosu: '));
+  t.deepEqual(await missed(t, at, 4), []);
   writeFileSync(descriptor(at, second), original);
   // The newest has no successor: only who has seen it knows.
   const newest = readFileSync(descriptor(at, third), 'utf8');
-  writeFileSync(descriptor(at, third), newest.replace(/^Host: .*$/m, 'Host: elsewhere'));
+  writeFileSync(descriptor(at, third), sealed(newest.replace(/^Host: .*$/m, 'Host: elsewhere')));
   t.deepEqual(await missed(t, at, 0, [`--store=${at.store}`]), []);
   t.deepEqual(await missed(t, at, 12), [third]);
   await lbsExits(t, 3, [...backupOptions(at), at.tree]);
@@ -142,7 +146,7 @@ test('a snapshot that was replaced, or put under another name, is named', async 
     .replace(/^Name: .*\n/m, '')
     .replace(/^Previous: .*$/m, `Previous: ${fourth}`);
   rmSync(descriptor(at, fourth));
-  writeFileSync(descriptor(at, third), links);
+  writeFileSync(descriptor(at, third), sealed(links));
   t.deepEqual(await missed(t, at, 12), [third]);
 });
 
@@ -232,7 +236,7 @@ test('copies have histories of their own, and old snapshots have none', async (t
     const text = readFileSync(descriptor(at, name), 'utf8');
     writeFileSync(
       descriptor(at, name),
-      text.replaceAll(/^(?:Name|Previous|Previous_sha256): .*\n/gm, ''),
+      text.replaceAll(/^(?:Name|Previous|Previous_sha256|Descriptor_sha256): .*\n/gm, ''),
     );
   }
   rmSync(join(at.localdb, 'lbs-seen'));
