@@ -19,6 +19,7 @@ import {
   missedSnapshots,
 } from '../snapshots/snapshot-history.ts';
 import type { StoreGroup } from '../stores/store-group.ts';
+import type { Store } from '../stores/store.ts';
 import type { BackupOptions } from './backup-options.ts';
 
 /** Named one by one; of more only the number is told. */
@@ -30,6 +31,8 @@ export class BackupHistory {
   readonly #options: Pick<BackupOptions, 'scheme' | 'verifyKey'>;
   readonly #report: Report;
   #seen: SeenSnapshots | undefined;
+  /** The one that was looked at; it may fail on the way, and another be the first. */
+  #store: Store | undefined;
   /** Snapshots that are gone or replaced. */
   troubles = 0;
 
@@ -49,7 +52,7 @@ export class BackupHistory {
     const { scheme, verifyKey } = this.#options;
     const seen = (this.#seen = this.#open());
     const note = (message: string) => this.#report({ type: 'note', message });
-    const store = this.#stores.first;
+    const store = (this.#store = this.#stores.first);
     if (!store.isReadable) return;
     const stored = new StoredDescriptors(store, store.names());
     const names = stored.ofScheme(scheme);
@@ -98,6 +101,7 @@ export class BackupHistory {
 
   /** After the descriptor. @throws {LbsError} io, no-space */
   remember({ name, sha256 }: PublishedSnapshot): void {
+    if (this.#store !== this.#stores.first) return;
     this.#seen?.add(name, sha256);
     this.#seen?.save();
   }
