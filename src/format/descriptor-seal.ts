@@ -11,7 +11,7 @@ import { hasTooManyLines, parseClearSigned, withoutTrailingBlanks } from './clea
 
 const SEAL = /^Descriptor_sha256: (sha256=[0-9a-f]{64})$/;
 /** The other lines that may speak of SHA-256; more than these is a seal that is damaged itself. */
-const OTHERS = /^(?:Checksums_sha256: sha256=[0-9a-f]{64}$|Root: )/;
+const OTHERS = /^(?:Checksums_sha256: sha256=[0-9a-f]{64}$|Previous_sha256: [0-9a-f]{64}$|Root: )/;
 /** Of a line that can be a seal that is damaged; a pattern takes the square of its length. */
 const SEAL_CHARACTERS_MAX = 1000;
 const SEGMENTS = 'Segments:';
