@@ -7,7 +7,7 @@ import { resultLine, someOf, tryScenario } from '../helpers/crash-matrix.ts';
 import { SCENARIOS } from '../helpers/crash-scenarios.ts';
 import { whyNoFaults } from '../helpers/faults.ts';
 
-const POINTS = Number(process.env['LBS_CRASH_POINTS'] ?? 2);
+const POINTS = Number(process.env['LBS_CRASH_POINTS'] ?? 1);
 const SEED = process.env['LBS_CRASH_SEED'] ?? 'ci';
 
 for (const scenario of SCENARIOS) {

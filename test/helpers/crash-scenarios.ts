@@ -208,6 +208,8 @@ export const SCENARIOS: readonly Scenario[] = [
     // Where it was all but done there is a database already.
     againCodes: [2],
     afterwards: (at) => ['backup', ...saveArgs(at), 'tree'],
+    // What backups remember of the store; a rebuild does not.
+    mayLeave: ['localdb/lbs-seen'],
     missing: lacksDatabase,
     ...SAVING,
   },
