@@ -1,7 +1,7 @@
 /**
  * Reads large files through two windows of memory and cuts them into blocks there, for
  * store-content. Where the blocks end is decided by cut-points, or at multiples of a size where
- * in-place-formats says so; never by where a read ends.
+ * in-place-formats says so and in huge files; never by where a read ends.
  */
 import type { Extent, SourceContent } from '../sources/source.ts';
 import { type ContentDigests, DigestsHere } from './content-digests.ts';
@@ -18,6 +18,11 @@ const WINDOWS = 2;
 
 /** Below this a thread is not worth its start and its memory (some 15 MB). */
 const THREAD_FILE_BYTES_MIN = 8 * 1024 * 1024;
+/**
+ * Larger files are cut into blocks of one size, the largest: cut by content they have more than twice as
+ * many, and the list of a file's blocks passes through memory whole.
+ */
+const BY_CONTENT_BYTES_MAX = 64 * 1024 ** 3;
 
 /**
  * Length of the block that begins with `next`, at `at` of the file. `next` holds `CUT_BYTES_MAX`
@@ -67,7 +72,9 @@ export class BlockCutter {
 function ruleFor(content: SourceContent): CutRule {
   const head = Buffer.alloc(HEAD_BYTES);
   content.read(head, 0, HEAD_BYTES);
-  const size = inPlaceBlockBytes(head, content.status.sizeBytes);
+  const { sizeBytes } = content.status;
+  const isHuge = sizeBytes > BY_CONTENT_BYTES_MAX;
+  const size = inPlaceBlockBytes(head, sizeBytes) ?? (isHuge ? CUT_BYTES_MAX : undefined);
   if (size === undefined) return cutLength;
   return (next, at) => Math.min(next.length, size - (at % size));
 }

@@ -10,7 +10,7 @@ import { hash } from 'node:crypto';
 import type { Xattr } from '../format/entry.ts';
 import type { FileStatus } from '../posix/file-status.ts';
 import type { FileStatusWord } from '../report.ts';
-import type { SourceContent, SourceEntry } from '../sources/source.ts';
+import { type SourceContent, type SourceEntry, SourceTrouble } from '../sources/source.ts';
 import { nowSeconds } from '../std/clock.ts';
 import type { BlockCutter } from './block-cutter.ts';
 import { type ContentDigests, DigestsHere, type WholeDigests } from './content-digests.ts';
@@ -24,6 +24,13 @@ export const BLOCK_BYTES = CUT_BYTES_MAX;
 const ATTEMPTS = 3;
 /** The longest zero[n]: old tools make the zeros in memory. */
 const ZERO_BYTES_MAX = 16 * BLOCK_BYTES;
+/**
+ * What a file's list of blocks may take: no reader accepts an object of more than 64 MiB, and the
+ * list is within one. Cut as they are, files reach it from 500 GiB on; or in pieces between holes.
+ */
+const LIST_BYTES_MAX = 60 * 1024 * 1024;
+/** `[start+length]` and the newlines, at most. */
+const LIST_LINE_BYTES = 32;
 
 const ZEROS = Buffer.alloc(BLOCK_BYTES);
 
@@ -119,6 +126,7 @@ class Reading {
   #sizeBytes = 0;
   #bytesRead = 0;
   #zeroRun = 0;
+  #listBytes = 0;
   /** Digests of the whole content: running ones, unless one block is all of it. */
   #running: ContentDigests | undefined;
   #whole: WholeDigests | undefined;
@@ -149,14 +157,14 @@ class Reading {
     this.#sizeBytes += data.length;
     await this.#blocks.room();
     const { reference, outcome } = this.#blocks.store(data, sha256);
-    this.#references.push({ text: reference, length: data.length });
-    this.#digests.push(sha256);
+    this.#list(reference, data.length, sha256);
     this.#outcomes.add(outcome);
   }
 
   /** The file's checksum covers its holes as zeros, which takes its time for a huge one. */
   async addHole(start: number, length: number, breathe: () => Promise<void>): Promise<void> {
     this.#holes.push(`${start}+${length}`);
+    this.#listBytes += LIST_LINE_BYTES;
     const digests = (this.#running ??= new DigestsHere());
     for (let done = 0; done < length; done += ZERO_BYTES_MAX) {
       await digests.zeros(Math.min(ZERO_BYTES_MAX, length - done));
@@ -173,10 +181,19 @@ class Reading {
   #endZeros(): void {
     while (this.#zeroRun > 0) {
       const length = Math.min(this.#zeroRun, ZERO_BYTES_MAX);
-      this.#references.push({ text: `zero[${length}]`, length });
-      this.#digests.push('-');
+      this.#list(`zero[${length}]`, length, '-');
       this.#zeroRun -= length;
     }
+  }
+
+  /** @throws {SourceTrouble} unreadable when nobody could read the list any more */
+  #list(text: string, length: number, digest: string): void {
+    this.#listBytes += text.length + digest.length + LIST_LINE_BYTES;
+    if (this.#listBytes > LIST_BYTES_MAX) {
+      throw new SourceTrouble('unreadable', 'has more blocks than a snapshot can list');
+    }
+    this.#references.push({ text, length });
+    this.#digests.push(digest);
   }
 
   #word(): FileStatusWord {

@@ -18,6 +18,7 @@ import { readSmallFile } from './open-snapshot.ts';
 
 /** As for any descriptor. */
 const DESCRIPTOR_BYTES_MAX = 64 * 1024 * 1024;
+const MOVED = /^Compacted_from: /m;
 
 /** SHA-256 in hexadecimal digits. */
 export function digestOf(stored: Buffer): string {
@@ -58,16 +59,27 @@ export class StoredDescriptors {
   /** Undefined for one that is not there, or cannot be read: whoever may only add files cannot. */
   digestOf(name: string): string | undefined {
     if (this.#digests.has(name)) return this.#digests.get(name);
-    const file = this.#files.get(name);
-    let digest: string | undefined;
-    try {
-      if (file !== undefined)
-        digest = digestOf(readSmallFile(this.#store, file, DESCRIPTOR_BYTES_MAX));
-    } catch (error) {
-      if (!(error instanceof LbsError)) throw error;
-    }
+    const stored = this.#read(name);
+    const digest = stored && digestOf(stored);
     this.#digests.set(name, digest);
     return digest;
+  }
+
+  /** True for one that compacting put there: another one may have had its name before. */
+  isMoved(name: string): boolean {
+    return MOVED.test(this.#read(name)?.toString('latin1') ?? '');
+  }
+
+  #read(name: string): Buffer | undefined {
+    const file = this.#files.get(name);
+    try {
+      return file === undefined
+        ? undefined
+        : readSmallFile(this.#store, file, DESCRIPTOR_BYTES_MAX);
+    } catch (error) {
+      if (!(error instanceof LbsError)) throw error;
+      return undefined;
+    }
   }
 }
 
@@ -119,21 +131,27 @@ export function brokenLinks(
   readonly troubles: Damage[];
   /** The predecessor that is not here. */ readonly absent?: string;
 } {
-  const { name: own = name, previous } = descriptor;
+  const { name: own = name, previous, compactedFrom = name } = descriptor;
   if (own !== name) {
     const message = `replaced: it is the descriptor of snapshot ${showText(own)} under another name`;
     return { troubles: [historyTrouble(name, message)] };
   }
   if (previous === undefined) return { troubles: [] };
+  if (previous.sha256 !== undefined && forgotten.has(previous)) return { troubles: [] };
   const { scheme } = parseSnapshotName(name) ?? {};
+  // Compacting can give a snapshot the name that its predecessor had, and a copy has no notes of it.
+  if (previous.name === name && compactedFrom > name) {
+    return { troubles: [], absent: previous.name };
+  }
   if (previous.name >= name || parseSnapshotName(previous.name)?.scheme !== scheme) {
     const message = `out of order: it says that ${showText(previous.name)} came before it`;
     return { troubles: [historyTrouble(name, message)] };
   }
-  if (previous.sha256 === undefined || forgotten.has(previous)) return { troubles: [] };
+  if (previous.sha256 === undefined) return { troubles: [] };
   if (!stored.has(previous.name)) return { troubles: [], absent: previous.name };
   const now = stored.digestOf(previous.name);
   if (now === undefined || now === previous.sha256) return { troubles: [] };
+  if (stored.isMoved(previous.name)) return { troubles: [], absent: previous.name };
   const message = `replaced: it is another descriptor than the one that ${name} says it was made after (one of the two is damaged, or was replaced)`;
   return { troubles: [historyTrouble(previous.name, message)] };
 }

@@ -186,7 +186,9 @@ test('a descriptor that makes no sense is named, and the other snapshots go on w
     t.notRegex(run.stderr, /^\s+at .*:\d+/m, 'a stack trace is for bugs');
     await lbsOk(t, ['verify', store, '--data', first]);
   }
-  await lbsOk(t, [...backupOptions(at), '.'], { cwd: at.tree });
+  // This machine has seen another one of that name.
+  const run = await lbsExits(t, 3, [...backupOptions(at), '.'], { cwd: at.tree });
+  t.true(run.stderr.includes(`snapshot-${second}.lbs: replaced`), run.stderr);
   await lbsOk(t, ['restore', store, 'latest', at.target]);
   t.is(readFileSync(join(at.target, 'one'), 'utf8'), '1');
 });

@@ -148,6 +148,12 @@ test('a snapshot that was replaced, or put under another name, is named', async 
   rmSync(descriptor(at, fourth));
   writeFileSync(descriptor(at, third), sealed(links));
   t.deepEqual(await missed(t, at, 12), [third]);
+  // Compacting can give it the name that its predecessor had.
+  const moved = newest
+    .replace(/^Previous: .*$/m, `Previous: ${third}`)
+    .replace(/^Segments:$/m, `Compacted_from: ${fourth}\nSegments:`);
+  writeFileSync(descriptor(at, third), sealed(moved));
+  t.deepEqual(await missed(t, at, 0), []);
 });
 
 test('with a key a note counts only with a good signature, and forget signs it', async (t) => {

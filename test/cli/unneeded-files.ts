@@ -49,7 +49,8 @@ test('where not all snapshots were read, nothing is said to be needed by none', 
   truncateSync(join(at.store, `snapshot-${first}.lbs`), 20);
   const unknown = [null, null, null, null];
   t.deepEqual(await counted(t, at.store, 4), unknown);
-  t.deepEqual(await counted(t, at.store, 0, 'latest'), unknown, 'what the other one needs');
+  // The one before the last is not what the last says of it.
+  t.deepEqual(await counted(t, at.store, 12, 'latest'), unknown, 'what the other one needs');
 });
 
 test('"lbs check --help" is that of verify, and a path of that name is still saved', async (t) => {

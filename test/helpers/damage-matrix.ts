@@ -230,7 +230,9 @@ function judgeVerdict(at: MatrixStore, { file, harm }: Point, verdict: Verdict):
   if (at.verifyKey !== undefined && code === 12 && isDescriptor) {
     return harm.files.some((name) => notes.includes(name)) ? [] : [`it is not named: ${notes}`];
   }
-  const wrong = code === 4 ? [] : [`verify exits with ${code}`];
+  // A whole descriptor under another name is no accident.
+  const isTampered = isDescriptor && findings.some(({ what }) => what === 'history');
+  const wrong = code === 4 || (isTampered && code === 12) ? [] : [`verify exits with ${code}`];
   for (const name of harm.files) {
     // A whole descriptor under another name is told by the lists that it does not have.
     const isListNamed = [...named].some((other) => snapshotOf(other) === snapshotOf(name));

@@ -12,8 +12,8 @@ import { makeFiles } from './small-tree.ts';
 import { storedBytes } from './store-state.ts';
 
 const STORE_FILE =
-  /^([0-9a-f-]{36}\.tar\.zst|snapshot-\d{8}T\d{6}\.(lbs|sha1sums|sha256sums)|README\.txt|restore\.sh)$/;
-const LOCAL_FILE = /^lbs-(localdb\.(sqlite|lock)|statcache)$/;
+  /^([0-9a-f-]{36}\.tar\.zst|snapshot-\d{8}T\d{6}\.(lbs|sha1sums|sha256sums)|forgotten-[0-9a-f-]{36}\.note|README\.txt|restore\.sh)$/;
+const LOCAL_FILE = /^lbs-(localdb\.(sqlite|lock)|statcache|seen)$/;
 /** Shorter ones die before they have begun. */
 const START_SHARE = 0.3;
 const USUAL_MS = 500;
