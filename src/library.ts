@@ -59,7 +59,6 @@ export type { CleanOptions, CleanSummary, CleanedSegment } from './maintain/clea
 export type {
   CompactOptions,
   CompactSummary,
-  CompactedSegment,
   RenamedSnapshot,
 } from './maintain/compact-options.ts';
 export type { CollectOptions, CollectSummary, CollectedFile } from './maintain/collect.ts';

@@ -1,19 +1,14 @@
 /** `lbs clean`: gives up segments, and says which and what that costs. */
 import { EXIT } from '../errors.ts';
 import type { CleanSummary, CleanedSegment } from '../maintain/clean.ts';
-import { showText } from '../std/byte-path.ts';
 import { humanCount, humanSize } from '../std/human-size.ts';
 import type { CommandInput } from './command.ts';
 import type { FlagValues } from './flag-values.ts';
 import { openReport, verbosityOf } from './open-report.ts';
 import type { Output } from './output.ts';
 import { percentOf } from './percent.ts';
+import { segmentSaid } from './show-segment.ts';
 import { present, refuseOperands, storeOf } from './store-flags.ts';
-
-function segmentLine({ file, ageDays, used, storedBytes }: CleanedSegment): string {
-  const percent = Math.round(used * 100);
-  return `${showText(file)} [${percent}% used, ${Math.floor(ageDays)} days old, ${humanSize(storedBytes)}]`;
-}
 
 function summaryLines(summary: CleanSummary): string[] {
   const { dryRun, segments, storedBytes, bytesToStore, segmentsLeft } = summary;
@@ -45,13 +40,7 @@ export function cleaningSaid(
   const isJson = flags.isOn('json');
   const verbosity = verbosityOf(flags);
   return {
-    onSegment: (segment) => {
-      if (isJson) {
-        const { file, group, ageDays, used, storedBytes } = segment;
-        const fields = { file, group, age_days: ageDays, used, stored_bytes: storedBytes };
-        out.line(JSON.stringify({ message_type: 'segment', ...fields }));
-      } else if (isDryRun || verbosity === 'verbose') out.line(segmentLine(segment));
-    },
+    onSegment: segmentSaid(flags, out),
     done: (summary) => {
       if (isJson) {
         const { segments, segmentsLeft: left, storedBytes } = summary;

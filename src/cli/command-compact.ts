@@ -3,7 +3,6 @@ import { EXIT } from '../errors.ts';
 import type {
   CompactOptions,
   CompactSummary,
-  CompactedSegment,
   RenamedSnapshot,
 } from '../maintain/compact-options.ts';
 import type { Report } from '../report.ts';
@@ -14,13 +13,9 @@ import type { CommandInput } from './command.ts';
 import type { FlagValues } from './flag-values.ts';
 import { openReport, verbosityOf } from './open-report.ts';
 import type { Output } from './output.ts';
+import { segmentSaid } from './show-segment.ts';
 import { present, readOptionsOf } from './store-flags.ts';
 import { segmentSizeOf, signingOf } from './storing-flags.ts';
-
-function segmentLine({ file, ageDays, used, storedBytes }: CompactedSegment): string {
-  const percent = Math.round(used * 100);
-  return `${showText(file)} [${percent}% used, ${Math.floor(ageDays)} days old, ${humanSize(storedBytes)}]`;
-}
 
 const counted = (count: number, one: string) =>
   `${humanCount(count)} ${count === 1 ? one : `${one}s`}`;
@@ -64,17 +59,10 @@ type Said = Required<Pick<CompactOptions, 'onSegment' | 'onSnapshot'>> & {
 
 /** How compacting is told of. */
 export function compactingSaid(flags: FlagValues, out: Output): Said {
-  const isDryRun = flags.isOn('dry-run');
   const isJson = flags.isOn('json');
   const verbosity = verbosityOf(flags);
   return {
-    onSegment: (segment) => {
-      if (isJson) {
-        const { file, group, ageDays, used, storedBytes } = segment;
-        const fields = { file, group, age_days: ageDays, used, stored_bytes: storedBytes };
-        out.line(JSON.stringify({ message_type: 'segment', ...fields }));
-      } else if (isDryRun || verbosity === 'verbose') out.line(segmentLine(segment));
-    },
+    onSegment: segmentSaid(flags, out),
     onSnapshot: ({ oldName, name }: RenamedSnapshot) => {
       if (isJson) {
         const fields = { snapshot_id: name, old_snapshot_id: oldName };

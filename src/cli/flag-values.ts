@@ -62,7 +62,7 @@ export class FlagValues {
   }
 
   /**
-   * All values from the first of the four places that has any: of options that name what a command
+   * All values from the first of the four places where it stands: of options that name what a command
    * works on, where adding up would be a surprise. @throws {LbsError} usage
    */
   choices(name: string): string[] {

@@ -9,7 +9,7 @@ import { LbsError } from '../errors.ts';
 import { KeyFilter } from './key-filter.ts';
 import { type BlockPlace, PendingBlocks, type PendingSegment } from './pending-blocks.ts';
 import type { OpenDatabase } from './open-localdb.ts';
-import { databaseError } from './open-localdb.ts';
+import { databaseError, durably } from './open-localdb.ts';
 
 /** Objects per segment that the row numbers have room for. */
 export const OBJECTS_PER_SEGMENT_MAX = 2 ** 24;
@@ -197,9 +197,8 @@ export class BlockIndex {
     }
     const { db, file } = this.#open;
     try {
-      db.pragma('synchronous = full');
-      db.transaction(() => this.#insert(segment, objects)).immediate();
-      db.pragma('synchronous = normal');
+      const insert = db.transaction(() => this.#insert(segment, objects));
+      durably(db, () => insert.immediate());
     } catch (error) {
       throw databaseError(file, 'write', error);
     }

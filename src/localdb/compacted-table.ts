@@ -5,7 +5,7 @@
  * made up. What is in this table was written by this machine before the descriptor was published;
  * whoever can add files to a store can add nothing here. Table: lbs-localdb(5).
  */
-import { type OpenDatabase, databaseError } from './open-localdb.ts';
+import { type OpenDatabase, databaseError, durably } from './open-localdb.ts';
 
 export type CompactedSnapshot = {
   /** SHA-256 of its descriptor as it is stored. */
@@ -62,11 +62,8 @@ export class CompactedTable {
   add({ descriptor, name, oldName, oldDescriptor, arrivedS }: CompactedSnapshot): void {
     const { db } = this.#open;
     this.#guard('write', () => {
-      db.pragma('synchronous = full');
-      db.prepare('insert or replace into compacted values (?, ?, ?, ?, ?)').run(
-        ...[descriptor, name, oldName, oldDescriptor, arrivedS],
-      );
-      db.pragma('synchronous = normal');
+      const insert = db.prepare('insert or replace into compacted values (?, ?, ?, ?, ?)');
+      durably(db, () => insert.run(descriptor, name, oldName, oldDescriptor, arrivedS));
     });
   }
 

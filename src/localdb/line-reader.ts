@@ -22,8 +22,8 @@ export class LineReader {
   }
 
   /**
-   * The next line as Latin-1 text, without its newline; undefined at the end, and where there is none
-   * that has any sense: a power cut can leave gigabytes of zeros.
+   * The next line as Latin-1 text, without its newline; undefined at the end, and where what
+   * comes is no line: a power cut can leave gigabytes of zeros.
    */
   line(): string | undefined {
     for (let searched = this.#start; ;) {

@@ -152,6 +152,19 @@ function migrate(db: Database.Database): void {
   if (present < MIGRATIONS.length) work.immediate();
 }
 
+/**
+ * Does something that is on disk when it returns; what is committed otherwise can be lost in a power
+ * cut. Not within a transaction: SQLite ignores it there.
+ */
+export function durably<T>(db: Database.Database, work: () => T): T {
+  db.pragma('synchronous = full');
+  try {
+    return work();
+  } finally {
+    db.pragma('synchronous = normal');
+  }
+}
+
 function open(file: string, isNew: boolean, close: (db: Database.Database) => void): OpenDatabase {
   let db: Database.Database | undefined;
   try {

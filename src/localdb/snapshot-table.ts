@@ -1,6 +1,6 @@
 /** What the local database remembers of snapshots: their counts, and the objects they use. */
 import type { OpenDatabase } from './open-localdb.ts';
-import { databaseError } from './open-localdb.ts';
+import { databaseError, durably } from './open-localdb.ts';
 
 export type NewSnapshot = {
   readonly name: string;
@@ -98,9 +98,7 @@ export class SnapshotTable {
       for (const [segment, objects] of used) addUsed.run(id, segment, objects);
     });
     try {
-      db.pragma('synchronous = full');
-      work.immediate();
-      db.pragma('synchronous = normal');
+      durably(db, () => work.immediate());
     } catch (error) {
       throw databaseError(file, 'write', error);
     }

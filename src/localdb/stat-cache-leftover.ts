@@ -2,8 +2,8 @@
  * What a run that was killed left of its stat cache becomes the cache that the next run reads: its
  * whole groups, the records behind them, and behind the last of these what the cache before has.
  *
- * Nothing of it is believed that its checksum does not cover; a power cut leaves holes. Nor has any
- * of it to be true of the store: what a record refers to is used only where the local database knows
+ * Nothing of it is believed that its checksum does not cover; a power cut leaves holes. Nor need it
+ * be true of the store: what a record refers to is used only where the local database knows
  * it to be durable. Called by backup/run-backup before anything else; afterwards there is no leftover.
  * Format: lbs-localdb(5).
  */

@@ -1,5 +1,6 @@
 /** What compacting is asked to do, and what it says it did: the library's and the CLI's contract. */
 import type { ReadOptions } from '../restore/restore-options.ts';
+import type { CleanedSegment } from './clean.ts';
 
 export type CompactOptions = Omit<ReadOptions, 'scheme'> & {
   /** Directory of the local database; default: the store. */
@@ -25,17 +26,8 @@ export type CompactOptions = Omit<ReadOptions, 'scheme'> & {
   readonly without?: ReadonlySet<string>;
   /** Of a dry run: files of segments that would be given up by then. */
   readonly givenUp?: ReadonlySet<string>;
-  readonly onSegment?: (segment: CompactedSegment) => void;
+  readonly onSegment?: (segment: CleanedSegment) => void;
   readonly onSnapshot?: (snapshot: RenamedSnapshot) => void;
-};
-
-export type CompactedSegment = {
-  readonly file: string;
-  readonly group: string;
-  readonly ageDays: number;
-  /** Share of its bytes that snapshots use. */
-  readonly used: number;
-  readonly storedBytes: number;
 };
 
 export type RenamedSnapshot = { readonly name: string; readonly oldName: string };

@@ -40,9 +40,9 @@ export async function makeParity(options: ParityOptions): Promise<ParitySummary>
   const files = store.list();
   const run = new ParityRun(store, files, options);
   await run.readLists();
-  const { todo, known } = run.plan();
-  for (let at = 0; at < todo.length; at += SEGMENTS_PER_SET) {
-    await run.makeSet(todo.slice(at, at + SEGMENTS_PER_SET));
+  const { lacking, known } = run.plan();
+  for (let at = 0; at < lacking.length; at += SEGMENTS_PER_SET) {
+    await run.makeSet(lacking.slice(at, at + SEGMENTS_PER_SET));
   }
   return run.summary(known);
 }
@@ -97,7 +97,7 @@ class ParityRun {
   }
 
   /** Segment files that are to be put into new sets, and how many others are in good ones. */
-  plan(): { readonly todo: readonly string[]; readonly known: number } {
+  plan(): { readonly lacking: readonly string[]; readonly known: number } {
     const there = new Set(this.#files.map(({ name }) => name));
     const wanted = [...this.#expected.keys()].filter((file) => there.has(file));
     const { sets } = paritySets(this.#store, this.#files);
@@ -105,12 +105,12 @@ class ParityRun {
     const strong = sets.filter((set) => isStrong(set) && [...set.parity.keys()].every(isThere));
     const covered = new Set(strong.flatMap(({ segments }) => [...segments.keys()]));
     const uncovered = wanted.filter((file) => !covered.has(file));
-    if (uncovered.length === 0) return { todo: [], known: wanted.length };
+    if (uncovered.length === 0) return { lacking: [], known: wanted.length };
     // Those of sets that are not full come along: a set of one costs as much as its segment.
     const full = strong.filter(({ segments }) => segments.size >= SEGMENTS_PER_SET);
     const settled = new Set(full.flatMap(({ segments }) => [...segments.keys()]));
-    const todo = wanted.filter((file) => !settled.has(file)).sort();
-    return { todo, known: wanted.length - todo.length };
+    const lacking = wanted.filter((file) => !settled.has(file)).sort();
+    return { lacking, known: wanted.length - lacking.length };
   }
 
   #damage(name: string, message: string): void {

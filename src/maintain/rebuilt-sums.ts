@@ -2,7 +2,7 @@
  * Makes the text of a checksums file again, of the segments as they lie in the store. Called by
  * repair, which knows what the text has to be like.
  *
- * A segment that is not as any list says would bring a wrong line: then what the damaged list itself
+ * A segment that is not as one of the lists says would bring a wrong line: then what the damaged list itself
  * has of it is taken, which may be right.
  */
 import { parseSegmentFile } from '../format/snapshot-name.ts';

@@ -19,7 +19,7 @@ import { formatTimestamp, parseTimestamp } from '../format/timestamp.ts';
 import { type StoreGroup, groupOf } from '../stores/store-group.ts';
 import type { Store } from '../stores/store.ts';
 import { lostToCollection } from './collection-lists.ts';
-import { putFile } from './put-file.ts';
+import { tryToPut } from './put-file.ts';
 import { writeRecoveryFiles } from './recovery-files.ts';
 import { StoredDescriptors, digestOf } from './snapshot-history.ts';
 
@@ -184,17 +184,6 @@ function refuseBehind(store: Store, segments: Iterable<SegmentSums>): void {
   throw new LbsError('store-behind', message, {
     hint: 'they were stored while it was not there; what is new was stored in it',
   });
-}
-
-/** False when somebody else has taken the name. @throws {LbsError} store-unwritable, no-space, io */
-async function tryToPut(store: Store, name: string, content: Buffer): Promise<boolean> {
-  try {
-    await putFile(store, name, content);
-    return true;
-  } catch (error) {
-    if (error instanceof LbsError && error.code === 'store-exists') return false;
-    throw error;
-  }
 }
 
 /**

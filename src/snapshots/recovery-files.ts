@@ -10,7 +10,7 @@ import { readFileSync } from 'node:fs';
 import { LbsError, messageOf } from '../errors.ts';
 import { storeError } from '../stores/store-error.ts';
 import type { Store } from '../stores/store.ts';
-import { putFile } from './put-file.ts';
+import { tryToPut } from './put-file.ts';
 
 /** Where they lie in this package; name and extension in a store are the same. */
 const SOURCES = new URL('../../recovery/', import.meta.url);
@@ -50,17 +50,6 @@ function hasContent(store: Store, name: string, content: Buffer): boolean {
   } catch (error) {
     if (error instanceof LbsError) return error.code !== 'store-missing-file';
     throw storeError(store.place, `read ${name}`, error);
-  }
-}
-
-/** False when somebody else took the name meanwhile. */
-async function tryToPut(store: Store, name: string, content: Buffer): Promise<boolean> {
-  try {
-    await putFile(store, name, content);
-    return true;
-  } catch (error) {
-    if (error instanceof LbsError && error.code === 'store-exists') return false;
-    throw error;
   }
 }
 

@@ -8,6 +8,7 @@ import { LbsError } from '../errors.ts';
 import { uriEscape } from '../format/uri-escape.ts';
 import { showText } from '../std/byte-path.ts';
 import {
+  NOT_FOUND,
   type Ended,
   type Script,
   type Upload,
@@ -68,7 +69,7 @@ export class UploadStream implements Uploader {
   #stopped(end: Ended | undefined): void {
     if (this.#isEnding) return;
     const how = end === undefined ? 'closed its standard output' : endWords(end);
-    this.#fail(`${how} before it had answered for everything`);
+    this.#fail(end?.code === NOT_FOUND ? how : `${how} before it had answered for everything`);
   }
 
   #said(bytes: Buffer): void {

@@ -39,7 +39,8 @@ export type Ended = { readonly code: number | null; readonly signal: NodeJS.Sign
 
 export type Script = { readonly child: ChildProcess; readonly ended: Promise<Ended> };
 
-const NOT_FOUND = 127;
+/** How a shell ends whose command there is not. */
+export const NOT_FOUND = 127;
 
 /** Starts a shell command; `ended` never rejects. */
 export function startScript(command: string, stdio: StdioOptions): Script {

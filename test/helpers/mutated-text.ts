@@ -36,8 +36,8 @@ export function mutated(seeds: readonly string[]): fc.Arbitrary<Buffer> {
   const changed = fc
     .tuple(fc.constantFrom(...seeds), fc.array(edit, { maxLength: 6 }))
     .map(([seed, edits]) => edits.reduce(apply, Buffer.from(seed, 'latin1')));
-  const any = fc.uint8Array({ maxLength: 700 }).map((bytes) => Buffer.from(bytes));
-  return fc.oneof({ weight: 9, arbitrary: changed }, { weight: 1, arbitrary: any });
+  const anything = fc.uint8Array({ maxLength: 700 }).map((bytes) => Buffer.from(bytes));
+  return fc.oneof({ weight: 9, arbitrary: changed }, { weight: 1, arbitrary: anything });
 }
 
 function apply(text: Buffer, { at, remove, bytes }: Edit): Buffer {

@@ -2,52 +2,28 @@
  * Files of some KiB that unpack to gigabytes: under each filter, in blocks and in metadata. What is
  * read of them is bounded by the size of the store, and none of it is kept in memory.
  */
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { constants, zstdCompressSync } from 'node:zlib';
 import test from 'ava';
-import { DATA, EnemyStore, METADATA } from '../helpers/enemy-store.ts';
+import { MIB, readByAll, replaceSegment, smallStore, ZEROS } from '../helpers/bombs.ts';
+import { DATA, METADATA } from '../helpers/enemy-store.ts';
 import { objectName, segmentName, tarMember } from '../helpers/hand-made-store.ts';
-import { attacked, restoreAll, type Siege, siege } from '../helpers/siege.ts';
-
-const MIB = 1024 * 1024;
-const ZEROS = Buffer.alloc(32 * MIB);
-
-/** Puts `bytes` in the place of the file of a segment. */
-function replace(at: Siege, segment: string, extension: string, bytes: Buffer): void {
-  rmSync(join(at.store, `${segment}.tar`));
-  writeFileSync(join(at.store, `${segment}.tar${extension}`), bytes);
-}
-
-/** A store of a few files, without sums, whose blocks are to be replaced. */
-function small(at: Siege): EnemyStore {
-  const store = new EnemyStore().directory('.').file('x', 'x'.repeat(1000));
-  // What is not there has to be looked for up to the end.
-  store.file('y', 'y', { data: objectName(1, 0xffffff) });
-  store.write(at.store, { isWithoutSums: true });
-  return store;
-}
-
-async function readByAll(t: Parameters<typeof attacked>[0], at: Siege): Promise<void> {
-  const run = await attacked(t, at, restoreAll(at));
-  t.is(run.code, 4, run.stderr);
-  const verify = await attacked(t, at, ['verify', `--store=${at.store}`, '--data']);
-  t.is(verify.code, 4, verify.stderr);
-}
+import { attacked, restoreAll, siege } from '../helpers/siege.ts';
 
 test('42.zip: frames of zstd that unpack to zeros without end', async (t) => {
   const at = siege(t);
-  small(at);
+  smallStore(at);
   const frame = zstdCompressSync(ZEROS);
   const tar = readFileSync(join(at.store, `${DATA}.tar`));
   const frames = Array.from({ length: 200 }, () => frame);
-  replace(at, DATA, '.zst', Buffer.concat([zstdCompressSync(tar), ...frames]));
+  replaceSegment(at, DATA, '.zst', Buffer.concat([zstdCompressSync(tar), ...frames]));
   await readByAll(t, at);
 });
 
 test('metadata that unpacks to a thousand times its size is not kept', async (t) => {
   const at = siege(t);
-  const store = small(at);
+  const store = smallStore(at);
   const text = Buffer.alloc(4 * MIB, `x: ${'y'.repeat(1000)}\n`);
   const count = 120;
   const members = Array.from({ length: count }, (_, number) =>
@@ -58,7 +34,7 @@ test('metadata that unpacks to a thousand times its size is not kept', async (t)
   const all = `@${objectName(2, count)}\n${lines.join('')}`;
   root.push(tarMember(objectName(2, count + 1), Buffer.from(all)), Buffer.alloc(1024));
   const frames = [...members, ...root].map((part) => zstdCompressSync(part));
-  replace(at, METADATA, '.zst', Buffer.concat(frames));
+  replaceSegment(at, METADATA, '.zst', Buffer.concat(frames));
   const descriptor = join(at.store, 'snapshot-20200101T000000.lbs');
   const described = readFileSync(descriptor, 'utf8');
   const line = `Root: ${objectName(2, count + 1)}`;
@@ -74,7 +50,7 @@ test('metadata that unpacks to a thousand times its size is not kept', async (t)
 
 test('frames that need a window of gigabytes, or say a size that they have not', async (t) => {
   const at = siege(t);
-  small(at);
+  smallStore(at);
   const tar = readFileSync(join(at.store, `${DATA}.tar`));
   const whole = zstdCompressSync(tar);
   const header = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);

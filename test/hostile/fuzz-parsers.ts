@@ -14,7 +14,7 @@ const RUNS_IN_CI = 300;
 const MS_MAX = 2000;
 
 for (const { name, seeds, check } of PROPERTIES) {
-  test.serial(`${name}: any bytes are read or refused`, (t) => {
+  test.serial(`${name}: whatever bytes come, they are read or refused`, (t) => {
     t.timeout(SECONDS * 1000 + 60_000);
     let runs = 0;
     const property = fc.property(mutated(seeds), (bytes) => {

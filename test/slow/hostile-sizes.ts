@@ -3,60 +3,37 @@ import { existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import test from 'ava';
+import { MIB, readByAll, replaceSegment, smallStore, ZEROS } from '../helpers/bombs.ts';
 import { DATA, EnemyStore, METADATA, SNAPSHOT } from '../helpers/enemy-store.ts';
 import { objectName, tarMember } from '../helpers/hand-made-store.ts';
-import { attacked, restoreAll, type Siege, siege } from '../helpers/siege.ts';
+import { attacked, restoreAll, siege } from '../helpers/siege.ts';
 
-const MIB = 1024 * 1024;
 const DESCRIPTOR = `snapshot-${SNAPSHOT}.lbs`;
-const ZEROS = Buffer.alloc(32 * MIB);
 
 function uuid(number: number): string {
   return `33333333-3333-4333-8333-${String(number).padStart(12, '0')}`;
 }
 
-/** Puts `bytes` in the place of the file of a segment. */
-function replace(at: Siege, segment: string, extension: string, bytes: Buffer): void {
-  rmSync(join(at.store, `${segment}.tar`));
-  writeFileSync(join(at.store, `${segment}.tar${extension}`), bytes);
-}
-
-/** A store of a few files, without sums, whose blocks are to be replaced. */
-function small(at: Siege): EnemyStore {
-  const store = new EnemyStore().directory('.').file('x', 'x'.repeat(1000));
-  // What is not there has to be looked for up to the end.
-  store.file('y', 'y', { data: objectName(1, 0xffffff) });
-  store.write(at.store, { isWithoutSums: true });
-  return store;
-}
-
-async function readByAll(t: Parameters<typeof attacked>[0], at: Siege): Promise<void> {
-  const run = await attacked(t, at, restoreAll(at));
-  t.is(run.code, 4, run.stderr);
-  const verify = await attacked(t, at, ['verify', `--store=${at.store}`, '--data']);
-  t.is(verify.code, 4, verify.stderr);
-}
-
 test('42.zip: members of gzip that unpack to zeros without end', async (t) => {
   const at = siege(t);
-  small(at);
+  smallStore(at);
   const member = gzipSync(ZEROS, { level: 9 });
   const tar = readFileSync(join(at.store, `${DATA}.tar`));
   const members = Array.from({ length: 200 }, () => member);
-  replace(at, DATA, '.gz', Buffer.concat([gzipSync(tar), ...members]));
+  replaceSegment(at, DATA, '.gz', Buffer.concat([gzipSync(tar), ...members]));
   const run = await attacked(t, at, restoreAll(at));
   t.is(run.code, 4, run.stderr);
 });
 
 test('CVE-2019-13232 (unzip): the objects of a segment are thousands of times its size', async (t) => {
   const at = siege(t);
-  small(at);
+  smallStore(at);
   const block = ZEROS.subarray(0, MIB);
   const frames = Array.from({ length: 1500 }, (_, number) =>
     zstdCompressSync(tarMember(objectName(1, number + 2), block)),
   );
   const tar = readFileSync(join(at.store, `${DATA}.tar`)).subarray(0, -1024);
-  replace(at, DATA, '.zst', Buffer.concat([zstdCompressSync(tar), ...frames]));
+  replaceSegment(at, DATA, '.zst', Buffer.concat([zstdCompressSync(tar), ...frames]));
   await readByAll(t, at);
 });
 
@@ -72,7 +49,7 @@ test('an object, a line and a value of metadata as large as an object can be', a
     store.raw('name: huge\ntype: f\ndata: ').raw(fill.repeat(bytes / fill.length));
     store.write(at.store, { isWithoutSums: true });
     const tar = readFileSync(join(at.store, `${METADATA}.tar`));
-    replace(at, METADATA, '.zst', zstdCompressSync(tar));
+    replaceSegment(at, METADATA, '.zst', zstdCompressSync(tar));
     const peakBytesMax = 600_000_000;
     await attacked(t, at, ['ls', `--store=${at.store}`, 'latest'], { peakBytesMax });
   }
@@ -88,7 +65,7 @@ const LARGE: readonly (readonly [string, (text: string) => string])[] = [
 
 test('a descriptor of 60 MiB takes little memory, whatever it is full of', async (t) => {
   const at = siege(t);
-  small(at);
+  smallStore(at);
   const path = join(at.store, DESCRIPTOR);
   const right = readFileSync(path, 'latin1');
   for (const [, change] of LARGE) {
@@ -102,7 +79,7 @@ test('a descriptor of 60 MiB takes little memory, whatever it is full of', async
 
 test('files of gigabytes that are nothing but holes cost no memory', async (t) => {
   const at = siege(t);
-  small(at);
+  smallStore(at);
   for (const file of [
     DESCRIPTOR,
     `snapshot-${SNAPSHOT}.sha1sums`,
