@@ -8,7 +8,7 @@
  * Format: lbs-localdb(5).
  */
 import { closeSync, existsSync, fstatSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
-import { LbsError, errnoName, messageOf } from '../errors.ts';
+import { LbsError, errnoName, isOutOfSpace, messageOf } from '../errors.ts';
 import { uriUnescapeText } from '../format/uri-escape.ts';
 import { type ByteText, asByteText, byteText } from '../std/byte-text.ts';
 import { LineReader } from './line-reader.ts';
@@ -26,9 +26,22 @@ import { type CachedAccount, StatCacheWriter } from './stat-cache-writer.ts';
 const TAIL = /^tail (\d{1,10}) ([0-9a-f]{8})$/;
 const NEWLINE = 0x0a;
 
-/** Removes what a killed run left. */
+function leftoverError(what: string, file: string, cause: unknown): LbsError {
+  const code = isOutOfSpace(cause) ? 'no-space' : 'io';
+  return new LbsError(code, `cannot ${what} the stat cache ${file}: ${messageOf(cause)}`, {
+    cause,
+  });
+}
+
+/** Removes what a killed run left. @throws {LbsError} io */
 export function discardLeftover(file: string): void {
-  for (const name of [`${file}.new`, `${file}.left`]) rmSync(name, { force: true });
+  for (const name of [`${file}.new`, `${file}.left`]) {
+    try {
+      rmSync(name, { force: true });
+    } catch (error) {
+      throw leftoverError('remove', name, error);
+    }
+  }
 }
 
 /**
@@ -43,15 +56,21 @@ export function adoptLeftover(file: string): boolean {
     if (!existsSync(left)) renameSync(`${file}.new`, left);
   } catch (error) {
     if (errnoName(error) === 'ENOENT') return false;
-    throw new LbsError('io', `cannot rename the stat cache ${file}.new: ${messageOf(error)}`, {
-      cause: error,
-    });
+    throw leftoverError('rename', `${file}.new`, error);
   }
+  let isAdopted = false;
   try {
-    return adoptWhole(file, left) || adoptPart(file, left);
-  } finally {
-    discardLeftover(file);
+    isAdopted = adoptWhole(file, left) || adoptPart(file, left);
+  } catch (error) {
+    try {
+      discardLeftover(file);
+    } catch {
+      // What failed first says more.
+    }
+    throw error instanceof LbsError ? error : leftoverError('adopt', left, error);
   }
+  discardLeftover(file);
+  return isAdopted;
 }
 
 /** One that was complete when its run was killed. */
