@@ -19,10 +19,16 @@ const WINDOWS = 2;
 /** Below this a thread is not worth its start and its memory (some 15 MB). */
 const THREAD_FILE_BYTES_MIN = 8 * 1024 * 1024;
 /**
- * Larger files are cut into blocks of one size, the largest: cut by content they have more than twice as
- * many, and the list of a file's blocks passes through memory whole.
+ * Larger files are cut into blocks of one size: cut by content they have more than twice as many, and
+ * the list of a file's blocks passes through memory whole.
  */
 const BY_CONTENT_BYTES_MAX = 64 * 1024 ** 3;
+/** Beyond this many blocks they are made larger; each takes some 150 bytes of the list. */
+const BLOCKS_MAX = 256 * 1024;
+/** By large steps, because a file that grows across one is stored anew. */
+const BLOCK_BYTES_STEP = 4;
+/** Readers accept objects of 64 MiB. */
+const BLOCK_BYTES_MAX = 32 * 1024 * 1024;
 
 /**
  * Length of the block that begins with `next`, at `at` of the file. `next` holds `CUT_BYTES_MAX`
@@ -53,13 +59,20 @@ export class BlockCutter {
     this.#side = side;
   }
 
-  /** @throws {SourceTrouble} unreadable */
-  async begin(content: SourceContent): Promise<LargeFile> {
-    const rule = ruleFor(content);
+  /**
+   * `isOneSize`: its content would make too many blocks, so let it not decide.
+   * @throws {SourceTrouble} unreadable
+   */
+  async begin(content: SourceContent, isOneSize: boolean): Promise<LargeFile> {
+    const { sizeBytes } = content.status;
+    const rule = ruleFor(content, isOneSize);
     const shared = (this.#memory ??= new SharedArrayBuffer(WINDOWS * WINDOW_BYTES));
-    const digests = await this.#digests(shared, content.status.sizeBytes);
+    const digests = await this.#digests(shared, sizeBytes);
     const memory = Buffer.from(shared);
-    return { digests, blocks: (extent) => cut(extent, { content, rule, digests, memory }) };
+    const blocks = (extent: Extent) => cut(extent, { content, rule, digests, memory });
+    const blockBytes = hugeBlockBytes(sizeBytes);
+    if (blockBytes === CUT_BYTES_MAX) return { digests, blocks };
+    return { digests, blocks: (extent) => joined(blocks(extent), extent.start, blockBytes) };
   }
 
   async #digests(memory: SharedArrayBuffer, sizeBytes: number): Promise<ContentDigests> {
@@ -69,11 +82,18 @@ export class BlockCutter {
   }
 }
 
-function ruleFor(content: SourceContent): CutRule {
+/** Size of the blocks of files that have too many of 1 MiB; 1 MiB for all others. */
+export function hugeBlockBytes(sizeBytes: number): number {
+  let size = CUT_BYTES_MAX;
+  while (sizeBytes > size * BLOCKS_MAX) size *= BLOCK_BYTES_STEP;
+  return Math.min(size, BLOCK_BYTES_MAX);
+}
+
+function ruleFor(content: SourceContent, isOneSize: boolean): CutRule {
   const head = Buffer.alloc(HEAD_BYTES);
   content.read(head, 0, HEAD_BYTES);
   const { sizeBytes } = content.status;
-  const isHuge = sizeBytes > BY_CONTENT_BYTES_MAX;
+  const isHuge = isOneSize || sizeBytes > BY_CONTENT_BYTES_MAX;
   const size = inPlaceBlockBytes(head, sizeBytes) ?? (isHuge ? CUT_BYTES_MAX : undefined);
   if (size === undefined) return cutLength;
   return (next, at) => Math.min(next.length, size - (at % size));
@@ -114,4 +134,23 @@ async function* cut(
     uncut = uncut.subarray(size);
     at += size;
   }
+}
+
+/** Blocks that end at multiples of `blockBytes` in the file, out of parts that do not cross these. */
+async function* joined(
+  parts: AsyncIterable<Buffer>,
+  start: number,
+  blockBytes: number,
+): AsyncGenerator<Buffer> {
+  const block = Buffer.allocUnsafeSlow(blockBytes);
+  let at = start;
+  let length = 0;
+  for await (const part of parts) {
+    length += part.copy(block, length);
+    at += part.length;
+    if (at % blockBytes > 0) continue;
+    yield block.subarray(0, length);
+    length = 0;
+  }
+  if (length > 0) yield block.subarray(0, length);
 }

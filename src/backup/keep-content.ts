@@ -13,6 +13,7 @@ import { formatObjectName, parseReference } from '../format/reference.ts';
 import type { CacheRecord } from '../localdb/stat-cache-record.ts';
 import type { SourceContent, SourceEntry } from '../sources/source.ts';
 import { nowSeconds } from '../std/clock.ts';
+import { coarseExtents } from './coarse-extents.ts';
 import { type Fields, contentFields } from './entry-fields.ts';
 import { BLOCK_BYTES, type ReadingTools, type StoredContent } from './store-content.ts';
 
@@ -127,7 +128,7 @@ async function digestsOf(
 
 function holesOf(content: SourceContent): string[] {
   const holes: string[] = [];
-  for (const { kind, start, length } of content.extents()) {
+  for (const { kind, start, length } of coarseExtents(content)) {
     if (kind === 'hole') holes.push(`${start}+${length}`);
   }
   return holes;

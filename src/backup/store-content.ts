@@ -2,9 +2,9 @@
  * The content of one file: read, cut into blocks, each block stored or found.
  *
  * A file that changes while it is read is read again a few times; the last reading is then kept
- * as it is and said to be unstable. Holes are never read. A file of up to 1 MiB is one block,
- * apart from its holes; a larger one is cut by its content (cut-points). Blocks that are all zeros
- * become `zero[n]`.
+ * as it is and said to be unstable. Holes are not read, unless there are too many. A file of up to
+ * 1 MiB is one block, apart from its holes; a larger one is cut by its content (cut-points). Blocks
+ * that are all zeros become `zero[n]`.
  */
 import { hash } from 'node:crypto';
 import type { Xattr } from '../format/entry.ts';
@@ -13,6 +13,7 @@ import type { FileStatusWord } from '../report.ts';
 import { type SourceContent, type SourceEntry, SourceTrouble } from '../sources/source.ts';
 import { nowSeconds } from '../std/clock.ts';
 import type { BlockCutter } from './block-cutter.ts';
+import { coarseExtents } from './coarse-extents.ts';
 import { type ContentDigests, DigestsHere, type WholeDigests } from './content-digests.ts';
 import { CUT_BYTES_MAX } from './cut-points.ts';
 import type { Fields } from './entry-fields.ts';
@@ -26,7 +27,7 @@ const ATTEMPTS = 3;
 const ZERO_BYTES_MAX = 16 * BLOCK_BYTES;
 /**
  * What a file's list of blocks may take: no reader accepts an object of more than 64 MiB, and the
- * list is within one. Cut as they are, files reach it from 500 GiB on; or in pieces between holes.
+ * list is within one. Files are cut so that they stay below it, up to some 12 TiB.
  */
 const LIST_BYTES_MAX = 60 * 1024 * 1024;
 /** `[start+length]` and the newlines, at most. */
@@ -34,10 +35,16 @@ const LIST_LINE_BYTES = 32;
 
 const ZEROS = Buffer.alloc(BLOCK_BYTES);
 
-/** `data` is one block at most. */
 export function isAllZeros(data: Buffer): boolean {
-  return data[0] === 0 && data.equals(ZEROS.subarray(0, data.length));
+  for (let at = 0; at < data.length; at += BLOCK_BYTES) {
+    const part = data.subarray(at, at + BLOCK_BYTES);
+    if (part[0] !== 0 || !part.equals(ZEROS.subarray(0, part.length))) return false;
+  }
+  return data.length > 0;
 }
+
+/** The content of a file makes more blocks than a list has room for. */
+class ListFull extends Error {}
 
 export type StoredContent = {
   /** Status of the file as it was opened for the reading that counts. */
@@ -74,25 +81,35 @@ export async function storeContent(
   tools: ReadingTools,
 ): Promise<StoredContent> {
   let bytesRead = 0;
+  let isOneSize = false;
   for (let attempt = 1; ; attempt++) {
     const content = entry.openContent();
     try {
-      const reading = await readOnce(content, tools);
+      const reading = await readOnce(content, tools, isOneSize);
       bytesRead += reading.bytesRead;
       if (reading.isStable || attempt === ATTEMPTS) return { ...reading, bytesRead };
+    } catch (error) {
+      if (!(error instanceof ListFull)) throw error;
+      if (isOneSize)
+        throw new SourceTrouble('unreadable', 'has more blocks than a snapshot can list');
+      isOneSize = true;
     } finally {
       content.close();
     }
   }
 }
 
-async function readOnce(content: SourceContent, tools: ReadingTools): Promise<StoredContent> {
+async function readOnce(
+  content: SourceContent,
+  tools: ReadingTools,
+  isOneSize: boolean,
+): Promise<StoredContent> {
   const { blocks, block, cutter, breathe } = tools;
   const { sizeBytes } = content.status;
   const openedS = nowSeconds();
-  const large = sizeBytes > BLOCK_BYTES ? await cutter.begin(content) : undefined;
+  const large = sizeBytes > BLOCK_BYTES ? await cutter.begin(content, isOneSize) : undefined;
   const reading = new Reading(blocks, openedS, large?.digests);
-  for (const extent of content.extents()) {
+  for (const extent of coarseExtents(content)) {
     if (extent.kind === 'hole') {
       await reading.addHole(extent.start, extent.length, breathe);
       continue;
@@ -186,12 +203,10 @@ class Reading {
     }
   }
 
-  /** @throws {SourceTrouble} unreadable when nobody could read the list any more */
+  /** @throws {ListFull} when nobody could read the list any more */
   #list(text: string, length: number, digest: string): void {
     this.#listBytes += text.length + digest.length + LIST_LINE_BYTES;
-    if (this.#listBytes > LIST_BYTES_MAX) {
-      throw new SourceTrouble('unreadable', 'has more blocks than a snapshot can list');
-    }
+    if (this.#listBytes > LIST_BYTES_MAX) throw new ListFull();
     this.#references.push({ text, length });
     this.#digests.push(digest);
   }

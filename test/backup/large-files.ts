@@ -92,7 +92,7 @@ test('files around the size of a block and of the window come back as they were'
 async function cutFile(cutter: BlockCutter, dir: string, [start, length]: [number, number]) {
   const fd = openSync(dir, 'r');
   const content = openContent(fd, Buffer.from('file\0'));
-  const large = await cutter.begin(content);
+  const large = await cutter.begin(content, false);
   const blocks: Buffer[] = [];
   for await (const block of large.blocks({ kind: 'data', start, length })) {
     blocks.push(Buffer.from(block));
@@ -120,6 +120,33 @@ test('blocks do not depend on how a file is read', async (t) => {
     t.deepEqual(lengths, expected);
     t.true(Buffer.concat(blocks).equals(stretch));
     t.deepEqual(digests, { sha1: hash('sha1', stretch), sha256: hash('sha256', stretch) });
+  }
+  await side.close();
+});
+
+test('files of which 1 MiB would be too many blocks have larger ones, at multiples of their size', async (t) => {
+  const [GIB, dir, side] = [1024 ** 3, tempDir(t), new SideThread()];
+  const cutter = new BlockCutter(side);
+  const bytes = pseudoRandom('huge', 9 * MIB + 77);
+  for (const [sizeBytes, blockBytes] of [
+    [256 * GIB, MIB],
+    [256 * GIB + 1, 4 * MIB],
+    [1024 * GIB + 1, 16 * MIB],
+    [8192 * GIB, 32 * MIB],
+  ] as const) {
+    const start = 200 * GIB - 4096;
+    makeSparse(join(dir, 'file'), sizeBytes, [[start, bytes]]);
+    const { blocks } = await cutFile(cutter, dir, [start, bytes.length]);
+    t.true(Buffer.concat(blocks).equals(bytes));
+    const ends: number[] = [];
+    for (let end = 0; end < bytes.length - 4096; end += blockBytes) ends.push(end + 4096);
+    ends.push(bytes.length);
+    let end = 0;
+    t.deepEqual(
+      blocks.map((block) => (end += block.length)),
+      ends,
+      `${sizeBytes}`,
+    );
   }
   await side.close();
 });
