@@ -27,6 +27,7 @@ import { backupOptions, type Places, places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
 import { jsonLines, jsonMessage, lbsExits, lbsOk, restoreOk } from '../helpers/run-lbs.ts';
 import { makeFiles } from '../helpers/small-tree.ts';
+import { canTrace, withFault } from '../helpers/strace.ts';
 import { segmentFiles, snapshotNames, storeState } from '../helpers/store-state.ts';
 import { saveAt } from '../helpers/timed-series.ts';
 import { readTree, sameTree, type TreeState } from '../helpers/tree-state.ts';
@@ -363,5 +364,23 @@ test('long metadata keeps what did not move, and shares what is written anew', a
   const again = ['compact', ...where(at), '--all', '--min-used=100', '--json'];
   t.true(Number(jsonMessage(await lbsOk(t, again), 'summary')['snapshots']) >= 3);
   await lbsOk(t, ['verify', `--store=${at.store}`, '--objects']);
+  await sameContents(t, at, before);
+});
+
+test('an interrupted compact leaves whole snapshots, and the same command does the rest', async (t) => {
+  if (!canTrace) return t.pass('left out: no strace here');
+  const at = await fourDays(t);
+  const before = await contentsOf(t, at);
+  const names = snapshotNames(at.store);
+  // A segment, and of the first snapshot its two lists and its descriptor.
+  const through = withFault('linkat', 'signal=SIGINT', 5);
+  const run = await lbsExits(t, 130, ['compact', ...where(at)], { ...LATER, through });
+  t.regex(run.stderr, /stopping tidily.*\n.*interrupted/);
+  t.not(snapshotNames(at.store)[0], names[0]);
+  t.is(snapshotNames(at.store)[1], names[1]);
+  await lbsOk(t, ['verify', `--store=${at.store}`, '--data']);
+  await sameContents(t, at, before);
+  await lbsOk(t, ['compact', ...where(at)], LATER);
+  t.not(snapshotNames(at.store)[1], names[1]);
   await sameContents(t, at, before);
 });
