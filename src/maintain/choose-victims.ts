@@ -13,8 +13,8 @@ import { type SnapshotFile, openStored, storedDescriptor } from '../snapshots/op
 import { showText } from '../std/byte-path.ts';
 import type { Store } from '../stores/store.ts';
 
-/** Below this share a segment is compacted: less is written than is gained. */
-export const COMPACT_BELOW = 0.6;
+/** Below this share a segment is compacted. Measured, see ARCHITECTURE.md. */
+export const COMPACT_BELOW = 0.8;
 /** What is smaller than this share of a segment is small. */
 const SMALL_SHARE = 1 / 16;
 /** That many small ones are put together; with fewer each run would store the same ones again. */

@@ -25,8 +25,9 @@ import type { RetentionRules } from '../../src/maintain/retention.ts';
 import { restore } from '../../src/restore/restore.ts';
 import { bytePath } from '../../src/std/byte-path.ts';
 import { randomNumbers } from './collect-race.ts';
-import { type Places, places } from './places.ts';
+import { backupOptions, type Places, places } from './places.ts';
 import { pseudoRandom } from './pseudo-random.ts';
+import { lbsOk } from './run-lbs.ts';
 import { snapshotNames } from './store-state.ts';
 import { readTree, sameTree } from './tree-state.ts';
 
@@ -44,7 +45,7 @@ const NAMES = 300;
 const WRITTEN = 4;
 const REMOVED = 3;
 const FILE_BYTES_MAX = 24_000;
-/** Pictures at first, and how often there is one more. */
+/** How many pictures there are, and how often a new one comes and the oldest goes. */
 const PICTURES = 40;
 const PICTURE_BYTES = 100_000;
 const PICTURE_DAYS = 14;
@@ -78,8 +79,8 @@ function content(seed: string, length: number): Buffer {
 
 /**
  * What a day does to the tree: a few small files are new, changed or gone, some of them far more
- * often than others; a log grows; and now and then there is a picture, which stays as it is. As
- * many small ones come as go, or later nights would have more to do.
+ * often than others; a log grows; and now and then there is a picture, which stays as it is until
+ * it is the oldest. As much comes as goes, or later nights would have more to do.
  */
 function liveADay(tree: string, day: number, random: () => number): void {
   const nameOf = (n: number) => join(tree, `${n % 8}`, `${n}`);
@@ -94,17 +95,27 @@ function liveADay(tree: string, day: number, random: () => number): void {
   for (let n = 0; n < WRITTEN; n++) write(some());
   for (let n = 0; n < REMOVED; n++) rmSync(nameOf(some()), { force: true });
   if (day % PICTURE_DAYS === 0) {
-    const count = day === 0 ? PICTURES : 1;
-    for (let n = 0; n < count; n++) {
-      writeFileSync(
-        join(tree, `picture-${day}-${n}`),
-        pseudoRandom(`picture ${day}/${n}`, PICTURE_BYTES),
-      );
+    const pictureOf = (number: number) => join(tree, `picture-${number}`);
+    const last = PICTURES - 1 + day / PICTURE_DAYS;
+    for (let number = day === 0 ? 0 : last; number <= last; number++) {
+      writeFileSync(pictureOf(number), pseudoRandom(`picture ${number}`, PICTURE_BYTES));
     }
+    rmSync(pictureOf(last - PICTURES), { force: true });
   }
   const log = join(tree, 'log');
   const kept = sizeOf(log) > LOG_BYTES_MAX || !existsSync(log) ? '' : readFileSync(log, 'latin1');
   writeFileSync(log, `${kept}${pseudoRandom(`log ${day}`, 600).toString('base64')}\n`);
+}
+
+/** Of all processes that this one has started and that have ended; the kernel counts in 10 ms. */
+function childrenCpuMs(): number {
+  const stat = readFileSync('/proc/self/stat', 'latin1');
+  const [user = 0, system = 0] = stat
+    .slice(stat.lastIndexOf(')'))
+    .split(' ')
+    .slice(14, 16)
+    .map(Number);
+  return (user + system) * 10;
 }
 
 export class Soak {
@@ -113,6 +124,7 @@ export class Soak {
   readonly #t: ExecutionContext;
   readonly #random = randomNumbers('soak');
   readonly #home = process.cwd();
+  #days = 0;
 
   constructor(t: ExecutionContext) {
     this.#t = t;
@@ -128,12 +140,30 @@ export class Soak {
     return join(this.at.base, 'copies', snapshot);
   }
 
+  /** Returns the number of the day, and when its night begins. */
+  #liveADay(): { day: number; clockS: string } {
+    const day = this.#days++;
+    liveADay(this.at.tree, day, this.#random);
+    return { day, clockS: String(FIRST_NIGHT_S + day * DAY_S) };
+  }
+
+  /** A day, and the night after it by the program itself; processor time of that, in ms. */
+  async liveByProgram(): Promise<number> {
+    const { tree, store, localdb } = this.at;
+    const env = { LBS_TEST_CLOCK_S: this.#liveADay().clockS };
+    const rules = Object.entries(RULES.counts).map(([unit, count]) => `--keep-${unit}=${count}`);
+    const start = childrenCpuMs();
+    await lbsOk(this.#t, ['-q', ...backupOptions(this.at), '.'], { cwd: tree, env });
+    const places = [`--store=${store}`, `--localdb=${localdb}`];
+    await lbsOk(this.#t, ['prune', '-q', ...places, ...rules, '--grace=0s'], { env });
+    return childrenCpuMs() - start;
+  }
+
   /** A day, and the night after it. */
   async live(): Promise<void> {
     const { tree, store, localdb } = this.at;
-    const day = this.nights.length;
-    liveADay(tree, day, this.#random);
-    process.env['LBS_TEST_CLOCK_S'] = String(FIRST_NIGHT_S + day * DAY_S);
+    const { day, clockS } = this.#liveADay();
+    process.env['LBS_TEST_CLOCK_S'] = clockS;
     process.chdir(tree);
     const start = process.cpuUsage();
     const { snapshot = '' } = await backup({ store, localdb, paths: [bytePath('.')] });
