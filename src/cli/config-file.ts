@@ -4,11 +4,13 @@
  * Read by main once, before a command runs; the values then stand below those of the command
  * line (flag-values). The file names shell commands that a run, often root's, will start, so
  * one that somebody else can change is refused.
+ *
+ * Invariant: no message has a value in it, since a command may hold a passphrase.
  * Format: lbs(1), "CONFIGURATION".
  */
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { LbsError, errnoName, messageOf } from '../errors.ts';
-import { showPath, showText } from '../std/byte-path.ts';
+import { showText } from '../std/byte-path.ts';
 import type { Values } from './flag-values.ts';
 import { nearestName } from './nearest-name.ts';
 import { NO, YES } from './parse-flags.ts';
@@ -55,6 +57,22 @@ const KIND_OF_KEY: ReadonlyMap<string, Kind> = new Map<string, Kind>([
 /** Keys that a configuration file may have. */
 export const CONFIG_KEYS: readonly string[] = [...KIND_OF_KEY.keys()];
 
+const PASSPHRASE_HINT =
+  'a passphrase is not for this file: set LBS_SIGN_PASSPHRASE_FILE or LBS_SIGN_PASSPHRASE_COMMAND in the environment';
+
+/** Keys whose values are commands. */
+const COMMAND_KEYS = ['filter', 'signature-filter', 'unfilter', 'upload-script'] as const;
+/**
+ * What a passphrase in a command looks like: an option, an assignment, and the way of openssl. Not what
+ * names a file or descriptor with one, or takes it from a variable or a command. No more than a guess.
+ */
+const SECRET_IN_COMMAND = [
+  /(?:^|\s)--?pass(?:phrase|word|wd)?[= ]+(?!['"]?[-$`<&|])\S/i,
+  /\bpass:(?!['"]?[$`])\S/i,
+  /(?:^|[\s;&|=])\w*(?:PASSPHRASE|PASSWORD|PASSWD|SECRET|TOKEN|SECRET_ACCESS_KEY)=(?!['"]?[$`])\S/i,
+] as const;
+const READABLE_BY_OTHERS = 0o044;
+
 const SYSTEM_FILE = '/etc/lbs.conf';
 const WRITABLE_BY_OTHERS = 0o022;
 const LINE_END = 0x0a;
@@ -67,7 +85,17 @@ function switchValue(value: Buffer, place: string, key: string): Buffer {
   const text = value.toString();
   if (text === 'yes' || text === 'true') return YES;
   if (text === 'no' || text === 'false') return NO;
-  return fail(place, `${key} is "${showPath(value)}"`, 'write yes or no');
+  return fail(place, `${key} is neither yes nor no`);
+}
+
+/** What stands before `=` may be no key, but a part of a command that was broken into lines. */
+function unknownKey(place: string, key: string): never {
+  if (!/^[A-Za-z][\w-]{0,31}$/.test(key)) return fail(place, 'not a "key = value" line');
+  const near = nearestName(key, CONFIG_KEYS);
+  const known =
+    near === undefined ? `known keys: ${CONFIG_KEYS.join(', ')}` : `did you mean ${near}?`;
+  const hint = /pass|secret/i.test(key) ? PASSPHRASE_HINT : known;
+  return fail(place, `unknown key "${key}"`, hint);
 }
 
 /** Bytes without white space at both ends; the text is Latin-1, so nothing is lost. */
@@ -94,12 +122,7 @@ export function parseConfig(raw: Buffer, file: string): Values {
     // `dest` is the other name of `store` everywhere else, so here too.
     const name = key === 'dest' ? 'store' : key;
     const kind = KIND_OF_KEY.get(name);
-    if (kind === undefined) {
-      const near = nearestName(key, CONFIG_KEYS);
-      const known =
-        near === undefined ? `known keys: ${CONFIG_KEYS.join(', ')}` : `did you mean ${near}?`;
-      return fail(place, `unknown key "${showText(key)}"`, known);
-    }
+    if (kind === undefined) return unknownKey(place, key);
     if (value.length === 0) fail(place, `${key} has no value`);
     if (kind === 'value' && values.has(name)) fail(place, `${key} is given twice`);
     const item = kind === 'switch' ? switchValue(value, place, key) : value;
@@ -128,6 +151,19 @@ export function findConfig(
   return { files: [...own, SYSTEM_FILE], isRequired: false };
 }
 
+/** Tells of a passphrase that others may read. */
+function warnOfSecrets(values: Values, fd: number, file: string, warn: (text: string) => void) {
+  if ((fstatSync(fd).mode & READABLE_BY_OTHERS) === 0) return;
+  const holds = (key: string) =>
+    values.get(key)?.some((value) => SECRET_IN_COMMAND.some((look) => look.test(String(value))));
+  for (const key of COMMAND_KEYS.filter(holds)) {
+    const shown = showText(file);
+    warn(
+      `${shown}: others may read it, and ${key} seems to hold a passphrase; see lbs-filters(7), "SECRETS", and: chmod go-r ${shown}`,
+    );
+  }
+}
+
 /** The bytes of a file that only its owner (this user or root) can change. */
 function readTrusted(fd: number, file: string): Buffer {
   // Checked on the open file: by its path it could be another one by the time it is read.
@@ -153,10 +189,15 @@ function readTrusted(fd: number, file: string): Buffer {
 }
 
 /**
- * Reads the first configuration file there is; no values when there is none.
+ * Reads the first configuration file there is; no values when there is none. `warn` is told of a
+ * passphrase in it that others may read.
  * @throws {LbsError} config when a file that was asked for is missing, or a file is unusable
  */
-export function readConfig(option: string | undefined, env: NodeJS.ProcessEnv): Values {
+export function readConfig(
+  option: string | undefined,
+  env: NodeJS.ProcessEnv,
+  warn: (text: string) => void = () => undefined,
+): Values {
   const { files, isRequired } = findConfig(option, env);
   for (const file of files) {
     let fd: number;
@@ -169,7 +210,9 @@ export function readConfig(option: string | undefined, env: NodeJS.ProcessEnv): 
       throw new LbsError('config', `${showText(file)}: ${why}`, { cause });
     }
     try {
-      return parseConfig(readTrusted(fd, file), file);
+      const values = parseConfig(readTrusted(fd, file), file);
+      warnOfSecrets(values, fd, file, warn);
+      return values;
     } catch (cause) {
       if (cause instanceof LbsError) throw cause;
       throw new LbsError('config', `${showText(file)}: ${messageOf(cause)}`, { cause });

@@ -40,6 +40,11 @@ export class FlagValues {
     return this.#given.has(name);
   }
 
+  /** True when the option stands on the command line or in the configuration. */
+  isSet(name: string): boolean {
+    return this.#given.has(name) || this.#config.has(name);
+  }
+
   /** A switch; undefined when nothing sets it. */
   switch(name: string): boolean | undefined {
     const value = this.#given.get(name)?.at(-1) ?? this.#config.get(name)?.at(-1);

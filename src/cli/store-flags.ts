@@ -50,7 +50,7 @@ export function unfiltersOf(flags: FlagValues): ReadonlyMap<string, string> | un
     const extension = text.slice(0, Math.max(0, equals)).trim();
     const command = text.slice(equals + 1).trim();
     if (!/^\.?[A-Za-z0-9][A-Za-z0-9._-]*$/.test(extension) || command === '') {
-      throw new LbsError('usage', `--unfilter=${JSON.stringify(text)} is not EXT=COMMAND`, {
+      throw new LbsError('usage', 'a value of --unfilter is not EXT=COMMAND', {
         hint: 'for example: --unfilter=".gpg=gpg --decrypt"',
       });
     }

@@ -6,7 +6,6 @@
  */
 import {
   accessSync,
-  chmodSync,
   closeSync,
   constants,
   copyFileSync,
@@ -168,9 +167,10 @@ export function durably<T>(db: Database.Database, work: () => T): T {
 function open(file: string, isNew: boolean, close: (db: Database.Database) => void): OpenDatabase {
   let db: Database.Database | undefined;
   try {
+    // Only the owner may read it, from its first moment: it holds names and digests of everything
+    // that is backed up, and who has it open goes on reading. SQLite gives its files the same mode.
+    if (isNew) closeSync(openSync(file, 'a', 0o600));
     db = new Database(file);
-    // Only the owner may read it: it holds names and digests of everything backed up.
-    if (isNew) chmodSync(file, 0o600);
     check(db, file);
     db.pragma('journal_mode = wal');
     // In WAL mode a power cut can lose the last commits but never mixes them: the database then

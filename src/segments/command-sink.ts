@@ -16,6 +16,7 @@ import { showText } from '../std/byte-path.ts';
 import type { Limiter } from '../std/limiter.ts';
 import { rememberGroup } from '../std/child-groups.ts';
 import { withoutSecrets } from '../std/secret.ts';
+import { shownCommand, withoutCommand } from '../std/shown-command.ts';
 import type { FilteredFile, FilterSink } from './filter-sink.ts';
 
 const read = promisify(readCallback);
@@ -108,7 +109,7 @@ export class CommandSink implements FilterSink {
   }
 
   #shown(): string {
-    return showText(this.#context.command);
+    return shownCommand(this.#context.command);
   }
 
   /**
@@ -157,7 +158,8 @@ export class CommandSink implements FilterSink {
   }
 
   #failed({ code, killedBy, lastWords }: Ended): LbsError {
-    const said = showText(lastWords.toString().trim().replaceAll('\n', '; '));
+    const words = withoutCommand(lastWords.toString().trim(), this.#context.command);
+    const said = showText(words.replaceAll('\n', '; '));
     const quoted = said === '' ? 'it said nothing' : `its last words: ${said}`;
     const command = this.#shown();
     if (code === 127) {

@@ -4,6 +4,7 @@
  * Contract of filter commands: lbs-filters(7).
  */
 import { LbsError } from '../errors.ts';
+import { shownCommand } from '../std/shown-command.ts';
 
 /** A codec of the runtime. `level` undefined is the codec's default. */
 export type Codec =
@@ -78,9 +79,13 @@ export function chooseFilter(command = DEFAULT_FILTER, extension?: string): Filt
   const known = isOneCommand ? EXTENSION_OF_PROGRAM.get(program) : undefined;
   const chosen = extension ?? known;
   if (chosen === undefined) {
-    throw new LbsError('usage', `what extension do files have that "${plain}" wrote?`, {
-      hint: 'say it with --filter-extension=.EXT, and give --unfilter=.EXT=COMMAND to read them back',
-    });
+    throw new LbsError(
+      'usage',
+      `what extension do files have that "${shownCommand(plain)}" wrote?`,
+      {
+        hint: 'say it with --filter-extension=.EXT, and give --unfilter=.EXT=COMMAND to read them back',
+      },
+    );
   }
   if (!/^(\.[A-Za-z0-9_-]+)*$/.test(chosen) || chosen.length > 32) {
     throw new LbsError('usage', `--filter-extension=${JSON.stringify(chosen)} is not usable`, {

@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { LbsError, messageOf } from '../errors.ts';
-import { showText } from '../std/byte-path.ts';
+import { shownCommand } from '../std/shown-command.ts';
 import type { OpenFile } from '../stores/store.ts';
 import type { Filter } from './filter.ts';
 import { unfilter, unfilterCommand } from './unfilter.ts';
@@ -34,7 +34,9 @@ export async function proveReadable(file: OpenFile, proof: Proof): Promise<void>
     return;
   }
   const shown =
-    reverse === 'builtin' ? `the reading of ${filter.extension || 'plain'} files` : `"${reverse}"`;
+    reverse === 'builtin'
+      ? `the reading of ${filter.extension || 'plain'} files`
+      : `"${shownCommand(reverse)}"`;
   try {
     const { digest, members } = await readBack(file, proof);
     if (digest.equals(proof.expected) && members === proof.objects) return;
@@ -57,7 +59,7 @@ function unreadable({ filter }: Proof, shown: string, cause: unknown): LbsError 
   const why = cause === undefined ? 'it gives other bytes' : messageOf(cause);
   return new LbsError(
     'filter-failed',
-    `what the filter "${showText(filter.command)}" wrote cannot be read back by ${shown}: ${why}`,
+    `what the filter "${shownCommand(filter.command)}" wrote cannot be read back by ${shown}: ${why}`,
     {
       cause,
       hint: `nothing was published; do --filter and --filter-extension (now "${filter.extension}") belong together? See lbs-filters(7)`,

@@ -14,6 +14,7 @@ import { LbsError, messageOf } from '../errors.ts';
 import type { OpenFile } from '../stores/store.ts';
 import { showText } from '../std/byte-path.ts';
 import { withoutSecrets } from '../std/secret.ts';
+import { shownCommand, withoutCommand } from '../std/shown-command.ts';
 import { chunksOf, decoded } from './stream-chunks.ts';
 import { readZstdFrames } from './zstd-frames.ts';
 import { readSmallZstd } from './zstd-index.ts';
@@ -95,24 +96,26 @@ function interrupted(): LbsError {
 const NO_SECRET_KEY = /no secret key|secret key not available|no identity (?:matched|found)/i;
 
 function ended(command: string, how: string, lastWords: Buffer): LbsError {
-  const words = showText(lastWords.toString('utf8').trim());
+  const words = showText(withoutCommand(lastWords.toString('utf8').trim(), command));
+  const shown = shownCommand(command);
   const said = words === '' ? ' (it said nothing)' : ` (last words: ${words})`;
   if (NO_SECRET_KEY.test(words)) {
     return new LbsError(
       'decryption-key',
-      `the key to this store is not here: "${command}" ${how}${said}`,
+      `the key to this store is not here: "${shown}" ${how}${said}`,
       {
         hint: 'nothing is damaged: import the secret key, or run this where it is',
       },
     );
   }
-  return new LbsError('filter-failed', `the reverse filter "${command}" ${how}${said}`);
+  return new LbsError('filter-failed', `the reverse filter "${shown}" ${how}${said}`);
 }
 
 function notFound(command: string, lastWords: Buffer): LbsError {
-  const program = command.trim().split(/\s+/)[0] ?? command;
-  const words = showText(lastWords.toString('utf8').trim());
-  return new LbsError('filter-missing', `the reverse filter "${command}" was not found: ${words}`, {
+  const shown = shownCommand(command);
+  const program = shown.split(' ').find((word) => word !== 'exec') ?? shown;
+  const words = showText(withoutCommand(lastWords.toString('utf8').trim(), command));
+  return new LbsError('filter-missing', `the reverse filter "${shown}" was not found: ${words}`, {
     hint: `install the program "${program}", or name another command with --unfilter=EXT=COMMAND`,
   });
 }

@@ -13,6 +13,7 @@ import { sealOf } from '../format/descriptor-seal.ts';
 import { fieldsOf, isSigned } from '../format/descriptor.ts';
 import { showText } from '../std/byte-path.ts';
 import { withoutSecrets } from '../std/secret.ts';
+import { shownCommand, withoutCommand } from '../std/shown-command.ts';
 
 /** How much of the command's last words is kept for the message. */
 const LAST_WORDS_BYTES = 4096;
@@ -70,7 +71,8 @@ function runFilter(text: Buffer, command: string, abort: AbortSignal | undefined
     child.once('error', reject);
     child.once('close', (code, signal) => {
       abort?.removeEventListener('abort', stop);
-      const lastWords = showText(words.toString('utf8').trim().split('\n').slice(-3).join(' / '));
+      const said = withoutCommand(words.toString('utf8').trim(), command);
+      const lastWords = showText(said.split('\n').slice(-3).join(' / '));
       resolve({ code, signal, output: Buffer.concat(output), lastWords });
     });
     child.stdin.end(text);
@@ -79,9 +81,13 @@ function runFilter(text: Buffer, command: string, abort: AbortSignal | undefined
 
 function failed(command: string, how: string, lastWords = ''): LbsError {
   const quoted = lastWords === '' ? '' : `: ${lastWords}`;
-  return new LbsError('filter-failed', `the signature filter "${command}" ${how}${quoted}`, {
-    hint: 'no snapshot was published; what was stored is used again by the next run',
-  });
+  return new LbsError(
+    'filter-failed',
+    `the signature filter "${shownCommand(command)}" ${how}${quoted}`,
+    {
+      hint: 'no snapshot was published; what was stored is used again by the next run',
+    },
+  );
 }
 
 function sameText(before: Buffer, after: Buffer): boolean {
@@ -133,7 +139,8 @@ export async function signWithFilter(
   throwIfInterrupted(abort);
   if (code === NOT_FOUND || code === CANNOT_EXECUTE) {
     const why = lastWords === '' ? '' : `: ${lastWords}`;
-    throw new LbsError('filter-missing', `the signature filter "${command}" cannot be run${why}`, {
+    const shown = shownCommand(command);
+    throw new LbsError('filter-missing', `the signature filter "${shown}" cannot be run${why}`, {
       hint: 'install the program, or give its full path in --signature-filter',
     });
   }

@@ -23,7 +23,15 @@ type Library = typeof OpenPgp;
 const TEXT_SIGNATURE = 1;
 
 async function load(): Promise<Library> {
-  return import('openpgp');
+  // With NODE_ENV=development the library prints what it cannot read, such as lines of a secret key. It
+  // looks only while it is loaded; programs that are started get the variable as it was.
+  const before = process.env['NODE_ENV'];
+  delete process.env['NODE_ENV'];
+  try {
+    return await import('openpgp');
+  } finally {
+    if (before !== undefined) process.env['NODE_ENV'] = before;
+  }
 }
 
 /** Lines as a text whose lines all end with a newline. */

@@ -26,6 +26,30 @@ export type Passphrase = { readonly value: string; readonly variable: Passphrase
 /** What a passphrase command may print; more than that is not a passphrase. */
 const OUTPUT_BYTES_MAX = 64 * 1024;
 
+/** What `takeSecrets` has found. */
+const taken = new Map<PassphraseVariable, string>();
+
+/**
+ * Takes the variables that lead to secrets out of the environment of this program, before anything
+ * else is done: what is started later cannot inherit them by a mistake, and no report of the runtime
+ * on itself has them. True when there were any. `signPassphrase` still finds them.
+ */
+export function takeSecrets(env: NodeJS.ProcessEnv = process.env): boolean {
+  for (const name of PASSPHRASE_VARIABLES) {
+    const value = env[name];
+    if (value === undefined) continue;
+    taken.set(name, value);
+    delete env[name];
+  }
+  return taken.size > 0;
+}
+
+/** What a variable says, or said when the program started; undefined when that is nothing. */
+function valueOf(name: PassphraseVariable, env: NodeJS.ProcessEnv): string | undefined {
+  const value = env[name] ?? taken.get(name);
+  return value === '' ? undefined : value;
+}
+
 /** A copy of an environment for child processes, without the variables that lead to secrets. */
 export function withoutSecrets(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const kept = { ...env };
@@ -83,16 +107,14 @@ async function runPassphraseCommand(command: string, env: NodeJS.ProcessEnv): Pr
  * @throws {LbsError} signature-key when the file or command that is named gives none
  */
 export async function signPassphrase(env: NodeJS.ProcessEnv): Promise<Passphrase | undefined> {
-  const direct = env['LBS_SIGN_PASSPHRASE'];
-  if (direct !== undefined && direct !== '') {
-    return { value: direct, variable: 'LBS_SIGN_PASSPHRASE' };
-  }
-  const file = env['LBS_SIGN_PASSPHRASE_FILE'];
-  const command = env['LBS_SIGN_PASSPHRASE_COMMAND'];
+  const direct = valueOf('LBS_SIGN_PASSPHRASE', env);
+  if (direct !== undefined) return { value: direct, variable: 'LBS_SIGN_PASSPHRASE' };
+  const file = valueOf('LBS_SIGN_PASSPHRASE_FILE', env);
+  const command = valueOf('LBS_SIGN_PASSPHRASE_COMMAND', env);
   let found: Passphrase;
-  if (file !== undefined && file !== '') {
+  if (file !== undefined) {
     found = { value: readPassphraseFile(file), variable: 'LBS_SIGN_PASSPHRASE_FILE' };
-  } else if (command !== undefined && command !== '') {
+  } else if (command !== undefined) {
     const value = await runPassphraseCommand(command, env);
     found = { value, variable: 'LBS_SIGN_PASSPHRASE_COMMAND' };
   } else {

@@ -19,8 +19,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { LbsError, messageOf } from '../errors.ts';
 import { parseSegmentFile, parseSnapshotFile } from '../format/snapshot-name.ts';
-import { showText } from '../std/byte-path.ts';
 import { newUuid, nowSeconds } from '../std/clock.ts';
+import { shownCommand } from '../std/shown-command.ts';
 import { rememberStaging, removeStaging } from '../std/staging-directories.ts';
 import { STAGED_PREFIX } from './staged-file.ts';
 import { stagingError } from './store-error.ts';
@@ -61,7 +61,7 @@ export class UploadStore implements Store {
   readonly #sent = new Set<string>();
 
   constructor(command: string, uploader: Uploader, base: string) {
-    this.place = `upload script "${showText(command)}"`;
+    this.place = `upload script "${shownCommand(command)}"`;
     this.#uploader = uploader;
     this.#base = base;
     this.#staging = join(base, `lbs.${newUuid()}`);

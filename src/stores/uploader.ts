@@ -8,9 +8,9 @@
  */
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { LbsError } from '../errors.ts';
-import { showText } from '../std/byte-path.ts';
 import { rememberGroup } from '../std/child-groups.ts';
 import { withoutSecrets } from '../std/secret.ts';
+import { shownCommand } from '../std/shown-command.ts';
 
 /** What a file is to the store; scripts may make a directory of each. */
 export type UploadType = 'segments' | 'checksums' | 'snapshots';
@@ -67,7 +67,7 @@ export function endWords({ code, signal }: Ended): string {
 
 /** An error of the script. What it says itself is on standard error, where it was said. */
 export function uploadFailed(command: string, what: string): LbsError {
-  return new LbsError('upload-failed', `the upload script "${showText(command)}" ${what}`, {
+  return new LbsError('upload-failed', `the upload script "${shownCommand(command)}" ${what}`, {
     hint: 'what it has stored is used by the next run of the same command; see lbs-backup(1), "UPLOAD SCRIPTS"',
   });
 }

@@ -64,7 +64,7 @@ test('what cannot be meant is refused with file and line', (t) => {
   refuses('\n\nstore', /line 3: not a "key = value" line/);
   refuses('store =', /line 1: store has no value/);
   refuses('scheme = a\nscheme = b', /line 2: scheme is given twice/);
-  t.regex(refuses('one-file-system = maybe', /line 1: one-file-system is "maybe"/), /yes or no/);
+  refuses('one-file-system = maybe', /line 1: one-file-system is neither yes nor no/);
 });
 
 test('the file is the one asked for, else the first that there is', (t) => {
@@ -109,4 +109,56 @@ test('a file of another user is refused', (t) => {
     chownSync(file, ORDINARY_USER, ORDINARY_USER);
     t.throws(() => readConfig(file, {}), { instanceOf: LbsError, message: /another user/ });
   } else t.deepEqual(textsOf(readConfig(file, {})), { filter: ['cat'] });
+});
+
+test('a passphrase in a command that others may read is warned of', (t) => {
+  const warnings = (text: string, mode: number) => {
+    const said: string[] = [];
+    readConfig(configFile(t, text, mode), {}, (words) => said.push(words));
+    return said;
+  };
+  for (const line of [
+    'filter = gpg --batch --symmetric --passphrase abc',
+    'filter = gpg --symmetric --passphrase="abc"',
+    'upload-script = rclone --password=abc',
+    'filter = openssl enc -aes-256-ctr -pass pass:abc',
+    'unfilter = .x=RCLONE_PASSWORD=abc rclone cat',
+    'signature-filter = env AWS_SECRET_ACCESS_KEY=abc sign',
+  ]) {
+    const said = warnings(`${line}\n`, 0o644);
+    t.is(said.length, 1, line);
+    t.regex(
+      said[0] ?? '',
+      /others may read it, and [a-z-]+ seems to hold a passphrase.*chmod go-r/,
+    );
+    t.false(said[0]?.includes('abc'));
+    t.deepEqual(warnings(`${line}\n`, 0o600), []);
+    t.is(warnings(`${line}\n`, 0o640).length, 1);
+  }
+  for (const line of [
+    'filter = gpg --encrypt -r me',
+    'filter = gpg --symmetric --passphrase-file /etc/secret',
+    'filter = gpg --symmetric --passphrase-fd 3 3</etc/secret',
+    'filter = gpg --symmetric --passphrase "$SECRET"',
+    'filter = openssl enc -pass file:/etc/secret',
+    'filter = openssl enc -pass pass:$SECRET',
+    'exclude = --password=abc',
+  ])
+    t.deepEqual(warnings(`${line}\n`, 0o644), [], line);
+});
+
+test('no message of a mistake has a value in it', (t) => {
+  for (const text of [
+    'passphrase = c4nary',
+    'sign-passphrase = c4nary',
+    'filter c4nary',
+    '  --passphrase c4nary | x=y',
+    'c4nary-is a part of a command that is longer = than a key',
+    'one-file-system = c4nary',
+    'filter = c4nary\nfilter = c4nary',
+  ]) {
+    const error = t.throws(() => parse(text), { instanceOf: LbsError, code: 'config' });
+    t.notRegex(`${error?.message} ${error?.hint}`, /c4nary/, text);
+    if (/^(?:sign-)?passphrase/.test(text)) t.regex(error?.hint ?? '', /LBS_SIGN_PASSPHRASE_FILE/);
+  }
 });
