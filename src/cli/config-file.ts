@@ -67,7 +67,7 @@ const COMMAND_KEYS = ['filter', 'signature-filter', 'unfilter', 'upload-script']
  * names a file or descriptor with one, or takes it from a variable or a command. No more than a guess.
  */
 const SECRET_IN_COMMAND = [
-  /(?:^|\s)--?pass(?:phrase|word|wd)?[= ]+(?!['"]?[-$`<&|])\S/i,
+  /(?:^|\s)--pass(?:phrase|word|wd)?[= ]+(?!['"]?[-$`<&|])\S/i,
   /\bpass:(?!['"]?[$`])\S/i,
   /(?:^|[\s;&|=])\w*(?:PASSPHRASE|PASSWORD|PASSWD|SECRET|TOKEN|SECRET_ACCESS_KEY)=(?!['"]?[$`])\S/i,
 ] as const;

@@ -15,6 +15,7 @@ import { type FileStatus, type Timespec, statusOf, toNs } from '../posix/file-st
 import * as libc from '../posix/libc.ts';
 import type { RestoreWarning } from '../report.ts';
 import { showPath } from '../std/byte-path.ts';
+import { OWNER_ALL } from './closed-directory.ts';
 import { KeptAttributes, TOO_FAR_AWAY, keepsOddities, wasChanged } from './kept-attributes.ts';
 import type { DirectoryHandle } from './safe-target.ts';
 
@@ -108,7 +109,7 @@ export class AttributeSetter {
   correct(place: Place, wish: Wish, status: FileStatus, callerWarn: Warn): boolean {
     const kept = new KeptAttributes(callerWarn);
     const { warn } = kept;
-    let now = this.#setOwner(place, wish, status, warn);
+    let now = this.#setOwner(place, wish, this.#narrowed(place, wish, status), warn);
     let isTried = now !== status;
     let mtime: Wish['mtime'];
     if (wish.xattrs !== undefined && this.#xattrsDiffer(place, wish.xattrs)) {
@@ -184,6 +185,20 @@ export class AttributeSetter {
       warn('owner', `${wrong.join(' and ')} can only be set by root`);
     }
     return now;
+  }
+
+  /**
+   * Takes away first what others may and are not to: what its mode lets the old group do the new group
+   * could do for a moment, and who an access control list keeps out when that is removed.
+   * Returns the status afterwards (the same object when nothing was done).
+   */
+  #narrowed(place: Place, wish: Wish, status: FileStatus): FileStatus {
+    if (place.isSymlink || wish.mode === undefined) return status;
+    const mode = status.mode & (wish.mode | OWNER_ALL);
+    if (mode === status.mode) return status;
+    // What is in the way is told when the mode itself is set.
+    this.#setMode(place, mode, () => undefined);
+    return statusOf(place.fd);
   }
 
   #give(place: Place, uid: number, gid: number, warn: Warn): boolean {
