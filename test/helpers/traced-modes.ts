@@ -72,12 +72,12 @@ export class TracedModes {
       // A file without a name is known by what the system calls it.
       if (args.includes('O_TMPFILE')) this.#make(made ?? path, mode);
       else if (args.includes('O_CREAT') && !this.files.has(path)) this.#make(path, mode);
-    } else if (/^mk/.test(call)) this.#make(path, octal(/0\d+/.exec(rest)?.[0]) & 0o7777);
+    } else if (call.startsWith('mk')) this.#make(path, octal(/0\d+/.exec(rest)?.[0]) & 0o7777);
     else if (/chmod/.test(call))
       this.#did(path, { did: 'mode', mode: octal(/0\d*/.exec(rest)?.[0]) });
     else if (/chown/.test(call)) this.#did(path, { did: 'owner' });
-    else if (/^rename/.test(call)) this.#move(path, other);
-    else if (/^link/.test(call)) this.#did(other, { did: 'owner' });
+    else if (call.startsWith('rename')) this.#move(path, other);
+    else if (call.startsWith('link')) this.files.set(other, [...(this.files.get(path) ?? [])]);
     else this.#gone(path);
   }
 
