@@ -5,7 +5,7 @@
  * Invariant: par2 writes where the names in its files say, so it never gets files that have any
  * other names in them than those of segments of the set.
  */
-import { spawn } from 'node:child_process';
+import { type StdioOptions, spawn } from 'node:child_process';
 import { hash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -40,7 +40,7 @@ export class Par2Scratch {
   link(store: Store, name: string): void {
     const file = store.open(name);
     this.#open.push(file);
-    symlinkSync(`/proc/${process.pid}/fd/${file.fd}`, join(this.dir, name));
+    symlinkSync(`/proc/self/fd/${file.fd}`, join(this.dir, name));
   }
 
   /** What par2 has written. */
@@ -62,14 +62,14 @@ export class Par2Scratch {
     const args = [verb, '-q', '-q', `-m${MEMORY_MB}`, ...rest];
     return await new Promise((resolve, reject) => {
       const env = withoutSecrets(process.env);
-      const stdio = ['ignore', 'pipe', 'pipe'] as const;
-      const child = spawn('par2', args, { cwd: this.dir, env, stdio: [...stdio], detached: true });
+      const stdio = this.#descriptors();
+      const child = spawn('par2', args, { cwd: this.dir, env, stdio, detached: true });
       rememberGroup(child);
       const stop = () => child.kill('SIGTERM');
       signal?.addEventListener('abort', stop, { once: true });
       let said = Buffer.alloc(0);
       for (const stream of [child.stdout, child.stderr]) {
-        stream.on('data', (part: Buffer) => {
+        stream?.on('data', (part: Buffer) => {
           said = Buffer.concat([said, part]).subarray(-LAST_WORDS_BYTES);
         });
       }
@@ -85,6 +85,16 @@ export class Par2Scratch {
         resolve({ code: code ?? -1, lastWords: showText(lines.join(' / ')) });
       });
     });
+  }
+
+  /**
+   * par2 has the files open under the same numbers as we, so that the links mean the same to both. By
+   * our process number it could not follow them while our memory is closed (posix/closed-memory).
+   */
+  #descriptors(): StdioOptions {
+    const open = new Set(this.#open.map(({ fd }) => fd));
+    const rest = Array.from({ length: Math.max(0, ...open) - 2 }, (_, at) => at + 3);
+    return ['ignore', 'pipe', 'pipe', ...rest.map((fd) => (open.has(fd) ? fd : 'ignore'))];
   }
 
   close(): void {

@@ -2,6 +2,7 @@
  * Passphrases, secret keys and what stands in commands are nowhere but where they must be. See
  * SECURITY.md, "Secrets".
  */
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -26,6 +27,7 @@ import {
   ordinaryUserCanRun,
 } from '../helpers/run-lbs.ts';
 import { makeFiles } from '../helpers/small-tree.ts';
+import { segmentFiles } from '../helpers/store-state.ts';
 import { canTrace } from '../helpers/strace.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 
@@ -235,7 +237,16 @@ test('of a command only its program is shown, however it ends', async (t) => {
     at.target,
     `--unfilter=.same=${assigned}`,
   ]);
-  t.deepEqual(filesWith(canaries, [...around(t, at), join(at.base, 'other')]), []);
+  const sent = join(at.base, 'sent');
+  const takesAll = `--upload-script=while read -r line; do echo OK; done # ${IN_COMMAND}`;
+  await told(0, /script \\"while \.\.\./, [
+    'backup',
+    '--json',
+    takesAll,
+    `--localdb=${sent}`,
+    at.tree,
+  ]);
+  t.deepEqual(filesWith(canaries, [...around(t, at), join(at.base, 'other'), sent]), []);
 });
 
 test('a report of the runtime has nothing of the environment, and no signal opens a debugger', async (t) => {
@@ -288,4 +299,25 @@ test('who has a passphrase leaves no core file, and no other process of the user
   const run = await lbs(t, dies, { env: { LBS_SIGN_PASSPHRASE: SECRET }, through: unlimited, cwd });
   t.is(run.signal, 'SIGABRT');
   t.deepEqual(readdirSync(cwd), []);
+});
+
+test('an ordinary user who has a passphrase can do all the same', async (t) => {
+  if (!ordinaryUserCanRun(t)) return;
+  const at = places(t, 'ordinary');
+  makeFiles(at.tree, { one: 'one\n', two: 'two\n' });
+  giveToOrdinaryUser(at.tree);
+  const run = async (...args: string[]) => {
+    const env = { LBS_SIGN_PASSPHRASE: SECRET };
+    await lbsOk(t, args, { user: 'ordinary', env, cwd: at.base });
+  };
+  const store = `--store=${at.store}`;
+  await run(...backupOptions(at), 'tree');
+  if (spawnSync('par2', ['--version']).status === 0) {
+    await run('parity', store);
+    const [segment = ''] = segmentFiles(at.store);
+    writeFileSync(join(at.store, segment), 'damage', { flag: 'r+' });
+    await run('heal', store);
+  }
+  await run('verify', store, '--data', `--localdb=${at.localdb}`);
+  await run('restore', store, 'latest', at.target);
 });
