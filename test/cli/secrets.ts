@@ -152,9 +152,12 @@ test('no error tells a passphrase, or what stands in a file of keys', async (t) 
   const key = gpgHome(t, 'another one');
   const wrong = new Canary('wrong passphrase', SECRET);
   const armored = readFileSync(key.secretKey, 'latin1').split('\n');
-  // Without the empty line after its head a key is read as if its lines were headers.
+  // Where the empty line after its head comes later, the lines before it are read as if they were headers.
   const broken = join(key.dir, 'broken.asc');
-  writeFileSync(broken, armored.filter((line) => line !== '').join('\n'));
+  writeFileSync(
+    broken,
+    [...armored.slice(0, 1), ...armored.slice(2, 6), '', ...armored.slice(6)].join('\n'),
+  );
   const keyLines = armored
     .filter((line) => line.length === 64)
     .map((line) => new Canary('secret key', line));
