@@ -114,7 +114,7 @@ export function programHelp(): string {
     '    2  wrong use, or an unusable configuration',
     '    3  done, but some entries could not be read or put back as they were',
     '    4  the store is damaged',
-    '   10  no such store, snapshot or local database',
+    '   10  no such store (or it went away), snapshot or local database',
     '   11  another run holds the local database',
     '   12  a signature or a key is missing or bad',
     '  130  interrupted by a signal',

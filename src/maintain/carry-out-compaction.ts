@@ -3,7 +3,7 @@
  * of it is gone through, and nothing read of contents nor stored. Called by compact.
  */
 import { hash } from 'node:crypto';
-import { LbsError, messageOf } from '../errors.ts';
+import { LbsError } from '../errors.ts';
 import { formatObjectName, parseReference } from '../format/reference.ts';
 import type { BlockIndex } from '../localdb/block-index.ts';
 import type { CompactedTable } from '../localdb/compacted-table.ts';
@@ -11,7 +11,7 @@ import type { OpenDatabase } from '../localdb/open-localdb.ts';
 import { METADATA, type SegmentCleaning } from '../localdb/segment-cleaning.ts';
 import type { SegmentObjects } from '../localdb/segment-objects.ts';
 import type { SnapshotTable } from '../localdb/snapshot-table.ts';
-import { MetadataObjects, isDamage } from '../metadata/metadata-objects.ts';
+import { MetadataObjects } from '../metadata/metadata-objects.ts';
 import { LogRewriter } from '../metadata/rewrite-log.ts';
 import type { Report } from '../report.ts';
 import { DryRunSegments, type SegmentSink } from '../segments/dry-run-segments.ts';
@@ -187,12 +187,10 @@ export class CompactionRun {
       bytes += victim.storedBytes;
       const { file, group, created, used, storedBytes } = victim;
       const objects = this.#plan.dataOf(victim) ?? [];
-      try {
-        await this.#mover.move({ ...victim, objects });
-      } catch (error) {
-        if (!isDamage(error)) throw error;
+      const trouble = await this.#mover.move({ ...victim, objects });
+      if (trouble !== undefined) {
         this.#damaged++;
-        const damage = { what: 'store-file', name: file, message: messageOf(error) } as const;
+        const damage = { what: 'store-file', name: file, message: trouble } as const;
         report({ type: 'damage', damage });
         this.#plan.leave([victim.name], 'damaged');
         continue;

@@ -117,7 +117,8 @@ async function examineOne(
   try {
     opened = source.store.open(file.fileName);
   } catch (error) {
-    if (!(error instanceof LbsError)) throw error;
+    // Of a store that went away meanwhile no file is damaged.
+    if (!(error instanceof LbsError) || error.code === 'store-missing') throw error;
     return { trouble: `cannot be read: ${messageOf(error)}`, objects: lostBy(file, error) };
   }
   try {

@@ -7,11 +7,12 @@
  */
 import { hash } from 'node:crypto';
 import type Database from 'better-sqlite3';
-import { LbsError } from '../errors.ts';
+import { LbsError, messageOf } from '../errors.ts';
 import { formatObjectName } from '../format/reference.ts';
 import { type BlockIndex, OBJECTS_PER_SEGMENT_MAX } from '../localdb/block-index.ts';
 import type { BlockPlace } from '../localdb/pending-blocks.ts';
 import type { KnownObject } from '../localdb/segment-objects.ts';
+import { isDamage } from '../metadata/metadata-objects.ts';
 import type { SegmentSink } from '../segments/dry-run-segments.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
 import { openScratchDatabase } from '../std/scratch-database.ts';
@@ -84,11 +85,11 @@ export class ObjectMover {
   }
 
   /**
-   * Nothing is stored, and nothing counts, when anything of it is damaged.
-   * @throws {LbsError} segment-corrupt, store-missing-file, filter-failed, filter-missing,
-   * decryption-key, interrupted; no-space, io
+   * Nothing is stored, and nothing counts, when anything of it is damaged; then what that is. Trouble
+   * with writing is not the segment's.
+   * @throws {LbsError} filter-failed, filter-missing, decryption-key, interrupted, store-*, no-space, io
    */
-  async move({ name, created, storedBytes, objects }: MovedSegment): Promise<void> {
+  async move({ name, created, storedBytes, objects }: MovedSegment): Promise<string | undefined> {
     const { index, dryRun, isUsable } = this.#parts;
     const wanted = new Map<number, KnownObject>();
     const known = new Map<number, BlockPlace>();
@@ -100,7 +101,13 @@ export class ObjectMover {
     if (wanted.size > 0) this.counts.readBytes += storedBytes;
     const spool = new SpoolFile();
     try {
-      const read = dryRun ? undefined : await this.#read(name, wanted, spool);
+      let read: Map<number, Spooled> | undefined;
+      try {
+        read = dryRun ? undefined : await this.#read(name, wanted, spool);
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+        return messageOf(error);
+      }
       for (const [object, row] of wanted) {
         const spooled = read?.get(object);
         const data = spooled === undefined ? undefined : spool.get(spooled);
@@ -114,6 +121,7 @@ export class ObjectMover {
       this.#add.run(number * OBJECTS_PER_SEGMENT_MAX + object, this.#placeNumber(place));
     }
     this.#moved.set(name, number);
+    return undefined;
   }
 
   /** All of `wanted`, checked; the segment is read as far as that needs. */

@@ -38,7 +38,10 @@ const NOT_DAMAGE: ReadonlySet<ErrorCode> = new Set([
   'decryption-key',
   'format-version',
   'interrupted',
+  'store-missing',
   'internal',
+  // Of what is kept aside while reading.
+  'no-space',
 ]);
 
 /** True for an error that means that (part of) a stored file is not as it was written. */

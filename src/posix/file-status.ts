@@ -195,6 +195,14 @@ export function statusIfAny(dir: number, name: Buffer): FileStatus | undefined {
   throw new SystemError('statx', errno, name.subarray(0, -1));
 }
 
+/** The same of what a link leads to. */
+export function followedStatus(dir: number, name: Buffer): FileStatus | undefined {
+  const errno = statxInto(dir, name, scratch, true);
+  if (errno === 0) return read();
+  if (errno === constants.errno.ENOENT) return undefined;
+  throw new SystemError('statx', errno, name.subarray(0, -1));
+}
+
 /** fstat. @throws {SystemError} */
 export function statusOf(fd: number): FileStatus {
   const errno = fstatxInto(fd, scratch);

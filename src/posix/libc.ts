@@ -135,9 +135,9 @@ export function close(fd: number): void {
 const STATX_BASIC_AND_BTIME = 0xfff;
 const AT_NO_AUTOMOUNT = 0x800;
 
-/** lstat relative to a directory into a 256-byte buffer; 0, or the errno. */
-export function statxInto(dir: number, path: Buffer, into: Buffer): number {
-  const flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+/** lstat, or stat, relative to a directory into a 256-byte buffer; 0, or the errno. */
+export function statxInto(dir: number, path: Buffer, into: Buffer, isFollowing = false): number {
+  const flags = isFollowing ? AT_NO_AUTOMOUNT : AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
   return fn.statx(dir, path, flags, STATX_BASIC_AND_BTIME, into) === 0 ? 0 : koffi.errno();
 }
 

@@ -16,7 +16,7 @@ import { errnoName } from '../errors.ts';
 import { type FileStatus, statusIfAny, statusOf } from '../posix/file-status.ts';
 import * as libc from '../posix/libc.ts';
 import { isLocalState } from '../sources/filesystem/own-files.ts';
-import { sortedNames } from '../sources/filesystem/directory-reader.ts';
+import { sortedNames } from '../posix/directory-names.ts';
 import { isWithin } from '../std/byte-path.ts';
 import { openScratchDatabase } from '../std/scratch-database.ts';
 import type { EntrySelection } from './entry-selection.ts';

@@ -126,8 +126,8 @@ class Planner {
       await this.#addCandidate(candidate);
     } catch (error) {
       if (!(error instanceof LbsError)) throw error;
-      // Not of this entry: the restore was interrupted.
-      if (error.code === 'interrupted') throw error;
+      // Not of this entry: the restore was interrupted, or the store went away.
+      if (error.code === 'interrupted' || error.code === 'store-missing') throw error;
       tally.damage(entry.path, error.message);
     }
   }

@@ -12,7 +12,7 @@ import { constants } from 'node:os';
 import { statusIfAny } from '../posix/file-status.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
-import { sortedNames } from '../sources/filesystem/directory-reader.ts';
+import { sortedNames } from '../posix/directory-names.ts';
 import { type ByteText, byteText } from '../std/byte-text.ts';
 import { showPath } from '../std/byte-path.ts';
 

@@ -11,7 +11,7 @@ import { type FileStatus, type Timespec, statusIfAny, statusOf } from '../posix/
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
 import { newUuid } from '../std/clock.ts';
-import { sortedNames } from '../sources/filesystem/directory-reader.ts';
+import { sortedNames } from '../posix/directory-names.ts';
 import { OWNER_ALL, chmodPinned, moveOpenedUp } from './closed-directory.ts';
 import { isKeptBy } from './overwrite-rule.ts';
 import type { RestoreLedger } from './restore-ledger.ts';

@@ -8,7 +8,7 @@ import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
 import type { RestoreWarning } from '../report.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
-import { sortedNames } from '../sources/filesystem/directory-reader.ts';
+import { sortedNames } from '../posix/directory-names.ts';
 import { totalLength } from './byte-ranges.ts';
 import type { ContentPlan } from './content-plan.ts';
 import type { ExtraEntries } from './extra-entries.ts';

@@ -113,6 +113,12 @@ async function settleVisible(store: Store, name: string): Promise<void> {
   try {
     await store.settle();
   } catch (error) {
+    if (error instanceof LbsError && error.code === 'store-missing') {
+      throw new LbsError('store-missing', `snapshot ${name} is made, but ${error.message}`, {
+        cause: error,
+        hint: 'the snapshot is where that store is now. Bring it back, or run the same command again',
+      });
+    }
     throw new LbsError(
       'io',
       `snapshot ${name} is in ${store.place}, but its disk does not confirm it: ${messageOf(error)}`,

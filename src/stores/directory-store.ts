@@ -9,29 +9,16 @@
  * nothing behind. Where the filesystem cannot do that (NFS, FAT, sshfs, ...) it gets a name that
  * starts with `.lbs-tmp-`, which later runs of the same machine remove.
  */
-import {
-  closeSync,
-  fstatSync,
-  fsync,
-  openSync,
-  readdirSync,
-  type Stats,
-  statfsSync,
-  statSync,
-  unlinkSync,
-} from 'node:fs';
-import { promisify } from 'node:util';
+import { closeSync, fstatSync, statfsSync, statSync } from 'node:fs';
 import { LbsError, errnoName, isOutOfSpace, messageOf } from '../errors.ts';
 import { isStoreFile } from '../format/snapshot-name.ts';
+import type { FileStatus } from '../posix/file-status.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
 import { newUuid } from '../std/clock.ts';
-import { syncDirectory } from '../std/sync-directory.ts';
 import { DirectoryStagedFile, NO_TMPFILE, STAGED_PREFIX } from './staged-file.ts';
-import { storeError } from './store-error.ts';
+import { StoreDirectory } from './store-directory.ts';
 import type { OpenFile, StagedFile, Store, StoreMemory, StoredFile } from './store.ts';
-
-const fsyncAsync = promisify(fsync);
 
 const FILE_MODE = 0o666;
 /** Nobody is at work on one file for so long. */
@@ -48,7 +35,7 @@ export function openDirectoryStore(place: string): DirectoryStore {
     if (!statSync(place).isDirectory()) {
       throw new LbsError('store-missing', `the store ${place} is not a directory`);
     }
-    return new DirectoryStore(place, openSync(place, O.RDONLY | O.DIRECTORY));
+    return new DirectoryStore(new StoreDirectory(place));
   } catch (error) {
     if (error instanceof LbsError) throw error;
     const missing = errnoName(error) === 'ENOENT';
@@ -65,19 +52,17 @@ export function openDirectoryStore(place: string): DirectoryStore {
  * The time of arrival is that of the last change of status: unlike the time of modification nobody
  * who may only add files can set it back.
  */
-function storedFile(name: string, status: Stats): StoredFile {
-  return { name, sizeBytes: status.size, arrivedS: Math.floor(status.ctimeMs / 1000) };
+function storedFile(name: string, { sizeBytes, ctime }: FileStatus): StoredFile {
+  return { name, sizeBytes, arrivedS: ctime.s };
 }
-
-/** A store has no end that its users would announce: its handle goes when it is forgotten. */
-const handles = new FinalizationRegistry((dir: number) => closeSync(dir));
 
 export class DirectoryStore implements Store {
   readonly place: string;
   readonly isReadable = true;
   readonly ownPlaces: readonly string[];
   readonly stagedIn: string;
-  /** The open directory; all access is relative to it. */
+  readonly #directory: StoreDirectory;
+  /** Its handle; all access is relative to it. */
   readonly #dir: number;
   /** False once this filesystem has refused O_TMPFILE. */
   #canStageUnnamed = true;
@@ -86,47 +71,39 @@ export class DirectoryStore implements Store {
   /** Distinguishes our leftovers from those of others; set by `recall`. */
   #owner = 'x';
 
-  constructor(place: string, dir: number) {
+  constructor(directory: StoreDirectory) {
+    const { place, fd } = directory;
     this.place = place;
     this.ownPlaces = [place];
     this.stagedIn = `the store ${place}`;
-    this.#dir = dir;
-    handles.register(this, dir);
+    this.#directory = directory;
+    this.#dir = fd;
   }
 
   /** The top comes first: of two files of one name its own counts. */
   #directories(): readonly string[] {
     this.#prefixes ??= [
       '',
-      ...SUBDIRECTORIES.filter((name) => this.#statusOf(name)?.isDirectory() === true).map(
+      ...SUBDIRECTORIES.filter((name) => this.#statusOf(name)?.type === 'd').map(
         (name) => `${name}/`,
       ),
     ];
     return this.#prefixes;
   }
 
-  /** Links are followed: a store may be spread over several disks by them. */
-  #statusOf(path: string): Stats | undefined {
-    try {
-      return statSync(`${this.place}/${path}`);
-    } catch (error) {
-      if (errnoName(error) === 'ENOENT') return undefined;
-      throw storeError(this.place, `look at ${path}`, error);
-    }
+  #statusOf(path: string): FileStatus | undefined {
+    return this.#directory.statusOf(path);
   }
 
   #namesIn(prefix: string): string[] {
-    try {
-      const names = readdirSync(`${this.place}/${prefix}`);
-      return prefix === ''
-        ? names.filter((name) => !name.startsWith('.'))
-        : names.filter((name) => isStoreFile(name));
-    } catch (error) {
-      throw storeError(this.place, 'list the files', error);
-    }
+    const names = this.#directory.namesIn(prefix);
+    return prefix === ''
+      ? names.filter((name) => !name.startsWith('.'))
+      : names.filter((name) => isStoreFile(name));
   }
 
   list(): StoredFile[] {
+    this.#directory.checkPlace();
     const files: StoredFile[] = [];
     const directories = this.#directories();
     const isFlat = directories.length === 1;
@@ -135,7 +112,7 @@ export class DirectoryStore implements Store {
       for (const name of this.#namesIn(prefix)) {
         if (listed.has(name)) continue;
         const status = this.#statusOf(prefix + name);
-        if (status?.isFile() !== true) continue;
+        if (status?.type !== 'f') continue;
         files.push(storedFile(name, status));
         if (!isFlat) listed.add(name);
       }
@@ -144,28 +121,33 @@ export class DirectoryStore implements Store {
   }
 
   names(): string[] {
+    this.#directory.checkPlace();
     return this.#directories().flatMap((prefix) => this.#namesIn(prefix));
   }
 
   unfinished(): StoredFile[] {
-    try {
-      return this.#directories()
-        .flatMap((prefix) => readdirSync(`${this.place}/${prefix}`).map((name) => prefix + name))
-        .flatMap((path) => {
-          if (!path.slice(path.lastIndexOf('/') + 1).startsWith(STAGED_PREFIX)) return [];
-          const status = this.#statusOf(path);
-          return status?.isFile() === true ? [storedFile(path, status)] : [];
-        });
-    } catch (error) {
-      throw storeError(this.place, 'list the files', error);
-    }
+    return this.#pathsOf(STAGED_PREFIX).flatMap((path) => {
+      const status = this.#statusOf(path);
+      return status?.type === 'f' ? [storedFile(path, status)] : [];
+    });
+  }
+
+  /** Paths of all files whose names begin like that. */
+  #pathsOf(start: string): string[] {
+    return this.#directories().flatMap((prefix) =>
+      this.#directory
+        .namesIn(prefix)
+        .filter((name) => name.startsWith(start))
+        .map((name) => prefix + name),
+    );
   }
 
   find(name: string): StoredFile | undefined {
     for (const prefix of this.#directories()) {
       const status = this.#statusOf(prefix + name);
-      if (status?.isFile() === true) return storedFile(name, status);
+      if (status?.type === 'f') return storedFile(name, status);
     }
+    this.#directory.checkPlace();
     return undefined;
   }
 
@@ -185,11 +167,12 @@ export class DirectoryStore implements Store {
         return libc.openAt(this.#dir, libc.cString(prefix + name), O.RDONLY | O.NONBLOCK);
       } catch (error) {
         if (errnoName(error) !== 'ENOENT') {
-          throw storeError(this.place, `read ${prefix}${name}`, error);
+          throw this.#directory.trouble(`read ${prefix}${name}`, error);
         }
         missing ??= error;
       }
     }
+    this.#directory.checkPlace();
     throw new LbsError('store-missing-file', `${name} is missing in the store ${this.place}`, {
       cause: missing,
     });
@@ -202,12 +185,12 @@ export class DirectoryStore implements Store {
         libc.unlinkAt(this.#dir, libc.cString(prefix + name));
         isRemoved = true;
         // In a subdirectory the change of names is not in what `settle` syncs.
-        if (prefix !== '') syncDirectory(`${this.place}/${prefix}`);
+        if (prefix !== '') this.#directory.syncBelow(prefix);
       } catch (error) {
         const code = errnoName(error);
         if (code === 'ENOENT' || code === 'ENOTDIR') continue;
         if (code !== 'EACCES' && code !== 'EPERM' && code !== 'EROFS') {
-          throw storeError(this.place, `remove ${prefix}${name}`, error);
+          throw this.#directory.trouble(`remove ${prefix}${name}`, error);
         }
         throw new LbsError(
           'store-unwritable',
@@ -230,11 +213,11 @@ export class DirectoryStore implements Store {
   begin(): void {
     const own = `${STAGED_PREFIX}${this.#owner}-`;
     try {
-      for (const name of readdirSync(this.place)) {
-        if (name.startsWith(own)) unlinkSync(`${this.place}/${name}`);
+      for (const name of this.#directory.namesIn('')) {
+        if (name.startsWith(own)) libc.unlinkAt(this.#dir, libc.cString(name));
       }
     } catch (error) {
-      throw storeError(this.place, 'clear away what an interrupted run left', error);
+      throw this.#directory.trouble('clear away what an interrupted run left', error);
     }
   }
 
@@ -265,7 +248,8 @@ export class DirectoryStore implements Store {
       const fd = libc.openAt(this.#dir, libc.cString(name), flags, FILE_MODE);
       return this.#staged(fd, prefix, name);
     } catch (error) {
-      if (isOutOfSpace(error)) throw storeError(this.place, 'make a file', error);
+      if (isOutOfSpace(error)) throw this.#directory.trouble('make a file', error);
+      this.#directory.checkPlace();
       throw new LbsError(
         'store-unwritable',
         `cannot write to the store ${this.place}: ${messageOf(error)}`,
@@ -279,15 +263,11 @@ export class DirectoryStore implements Store {
 
   #staged(fd: number, prefix: string, name: string | undefined): StagedFile {
     return new DirectoryStagedFile({
-      place: this.place,
-      dir: this.#dir,
+      directory: this.#directory,
       fd,
       name,
       prefix,
       stagingPrefix: `${prefix}${STAGED_PREFIX}${this.#owner}-`,
-      syncPlace: () => {
-        if (prefix !== '') syncDirectory(`${this.place}/${prefix}`);
-      },
     });
   }
 
@@ -304,21 +284,17 @@ export class DirectoryStore implements Store {
   clearOldLeftovers(): void {
     const staging = `${STAGED_PREFIX}${this.#owner}-`;
     try {
-      const left = this.#directories().flatMap((prefix) =>
-        readdirSync(`${this.place}/${prefix}`)
-          .filter((name) => name.startsWith(staging))
-          .map((name) => prefix + name),
-      );
+      const left = this.#pathsOf(staging);
       if (left.length === 0) return;
       const oldestS = this.clockS() - LEFTOVER_S;
       for (const path of left) {
         const status = this.#statusOf(path);
-        if (status && status.ctimeMs / 1000 < oldestS) unlinkSync(`${this.place}/${path}`);
+        if (status && status.ctime.s < oldestS) libc.unlinkAt(this.#dir, libc.cString(path));
       }
     } catch (error) {
       // Somebody else clears away, too.
       if (errnoName(error) === 'ENOENT') return;
-      throw storeError(this.place, 'clear away what an interrupted run left', error);
+      throw this.#directory.trouble('clear away what an interrupted run left', error);
     }
   }
 
@@ -327,7 +303,7 @@ export class DirectoryStore implements Store {
     try {
       return Math.floor(fstatSync(staged.fd).ctimeMs / 1000);
     } catch (error) {
-      throw storeError(this.place, 'read the clock', error);
+      throw this.#directory.trouble('read the clock', error);
     } finally {
       staged.discard();
     }
@@ -345,11 +321,6 @@ export class DirectoryStore implements Store {
   }
 
   async settle(): Promise<void> {
-    try {
-      await fsyncAsync(this.#dir);
-    } catch (error) {
-      // Some network filesystems cannot sync a directory; their names are durable on return.
-      if (errnoName(error) !== 'EINVAL') throw storeError(this.place, 'sync', error);
-    }
+    await this.#directory.sync();
   }
 }

@@ -9,7 +9,7 @@ import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
 import { newUuid } from '../std/clock.ts';
 import { closeAnyway } from '../std/close-file.ts';
-import { storeError } from './store-error.ts';
+import type { StoreDirectory } from './store-directory.ts';
 import type { StagedFile } from './store.ts';
 
 const fsyncAsync = promisify(fsync);
@@ -29,10 +29,8 @@ const NO_LINK = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOENT', 'EXDEV', 'E
 
 /** Where a staged file is, and what it needs to get its name. */
 export type Staging = {
-  /** What people call the store. */
-  readonly place: string;
-  /** Its open directory. */
-  readonly dir: number;
+  /** That of the store. */
+  readonly directory: StoreDirectory;
   readonly fd: number;
   /** The staging name; undefined while it has none. */
   readonly name: string | undefined;
@@ -40,44 +38,43 @@ export type Staging = {
   readonly prefix: string;
   /** Begins a staging name there. */
   readonly stagingPrefix: string;
-  /** Makes names there durable, where `settle` of the store does not. */
-  readonly syncPlace: () => void;
 };
 
 export class DirectoryStagedFile implements StagedFile {
   readonly fd: number;
-  readonly #place: string;
+  readonly #directory: StoreDirectory;
   readonly #dir: number;
   readonly #prefix: string;
   readonly #stagingPrefix: string;
-  readonly #syncPlace: Staging['syncPlace'];
   #name: string | undefined;
   #open = true;
 
-  constructor({ place, dir, fd, name, prefix, stagingPrefix, syncPlace }: Staging) {
+  constructor({ directory, fd, name, prefix, stagingPrefix }: Staging) {
     this.fd = fd;
-    this.#place = place;
-    this.#dir = dir;
+    this.#directory = directory;
+    this.#dir = directory.fd;
     this.#name = name;
     this.#prefix = prefix;
     this.#stagingPrefix = stagingPrefix;
-    this.#syncPlace = syncPlace;
   }
 
   async publish(name: string): Promise<void> {
     try {
       await fsyncAsync(this.fd);
+      // Under a name it would be in a directory that is not the store any more.
+      this.#directory.checkPlace();
       this.#link(this.#prefix + name);
       this.#close();
     } catch (error) {
       this.discard();
-      throw storeError(this.#place, `store ${name}`, error);
+      throw this.#directory.trouble(`store ${name}`, error);
     }
   }
 
   async publishOver(name: string): Promise<void> {
     try {
       await fsyncAsync(this.fd);
+      this.#directory.checkPlace();
       if (this.#name === undefined) {
         const aside = `${this.#stagingPrefix}${newUuid()}`;
         libc.linkFd(this.fd, this.#dir, libc.cString(aside));
@@ -86,11 +83,11 @@ export class DirectoryStagedFile implements StagedFile {
       const path = libc.cString(this.#prefix + name);
       libc.renameAt(this.#dir, libc.cString(this.#name), this.#dir, path);
       this.#name = undefined;
-      this.#syncPlace();
+      if (this.#prefix !== '') this.#directory.syncBelow(this.#prefix);
       this.#close();
     } catch (error) {
       this.discard();
-      throw storeError(this.#place, `replace ${name}`, error);
+      throw this.#directory.trouble(`replace ${name}`, error);
     }
   }
 
@@ -120,9 +117,13 @@ export class DirectoryStagedFile implements StagedFile {
   }
 
   #taken(name: string, cause: unknown): never {
-    throw new LbsError('store-exists', `${name} exists already in the store ${this.#place}`, {
-      cause,
-    });
+    throw new LbsError(
+      'store-exists',
+      `${name} exists already in the store ${this.#directory.place}`,
+      {
+        cause,
+      },
+    );
   }
 
   /** All is on disk by then, or given up: an error from here would deny a file that is in place. */

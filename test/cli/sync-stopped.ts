@@ -159,7 +159,7 @@ test('a source that is taken away in the middle is one error', async (t) => {
     for (const name of readdirSync(`${at.store}-away`)) rmSync(join(`${at.store}-away`, name));
   });
   t.is(run.code, 10, run.stderr);
-  t.regex(run.stderr, /there is no store at .*store/);
+  t.regex(run.stderr, /the store \S+store went away meanwhile/);
   t.deepEqual(snapshotNames(at.copy), []);
 });
 

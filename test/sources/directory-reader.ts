@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import test from 'ava';
 import * as libc from '../../src/posix/libc.ts';
-import { openDirectory, sortedNames } from '../../src/sources/filesystem/directory-reader.ts';
+import { sortedNames } from '../../src/posix/directory-names.ts';
+import { openDirectory } from '../../src/sources/filesystem/directory-reader.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 
 /** Latin-1 text of each name, as the reader gives it. */

@@ -1,44 +1,15 @@
 /**
- * Opening and listing one directory by handle.
- *
- * Names come from getdents64 as bytes and are sorted as bytes. The directory is read completely
- * before its children are visited, so that entries made meanwhile cannot make the scan endless.
+ * Opening one directory by handle. What is in it says posix/directory-names: all of it before the
+ * first of its children is visited, so that entries made meanwhile cannot make the scan endless.
  */
 import * as libc from '../../posix/libc.ts';
 import { O } from '../../posix/libc.ts';
-import { type ByteText, byteText } from '../../std/byte-text.ts';
 
 const FLAGS = O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.NONBLOCK;
-const LISTING_BYTES = 256 * 1024;
-const listing = Buffer.allocUnsafeSlow(LISTING_BYTES);
-
-/** struct linux_dirent64: record length at 16, name from 19, NUL-terminated. */
-const RECORD_LENGTH_AT = 16;
-const NAME_AT = 19;
 
 /** Opens a directory in an open directory, not through a link. @throws {SystemError} */
 export function openDirectory(dir: number, name: Buffer): number {
   const fd = libc.tryOpenAt(dir, name, FLAGS | O.NOATIME);
   // O_NOATIME is refused (EPERM) for directories of others; other errors fail again alike.
   return fd < 0 ? libc.openAt(dir, name, FLAGS) : fd;
-}
-
-/** All names of an open directory but `.` and `..`, in byte order. @throws {SystemError} */
-export function sortedNames(fd: number): ByteText[] {
-  const names: ByteText[] = [];
-  for (;;) {
-    const size = libc.getdents(fd, listing);
-    if (size === 0) break;
-    for (let at = 0; at < size;) {
-      const start = at + NAME_AT;
-      let end = start;
-      while (listing[end] !== 0) end++;
-      const name = byteText(listing, start, end);
-      if (name !== '.' && name !== '..') names.push(name);
-      at += listing.readUInt16LE(at + RECORD_LENGTH_AT);
-    }
-  }
-  // Default order compares UTF-16 units, which are bytes here. Slices of one string for all names
-  // would be made sooner, but compared so much slower that it takes a quarter longer.
-  return names.sort();
 }
