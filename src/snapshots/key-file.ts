@@ -81,6 +81,13 @@ async function readSecretKey(library: Library, file: string): Promise<OpenPgp.Pr
 /** Says why a key may not sign at `date`. */
 async function checkMaySign(key: OpenPgp.PrivateKey, file: string, date: Date) {
   const named = `the key ${keyLabel(key)} in ${file}`;
+  const made = key.getCreationTime();
+  if (made > date) {
+    throw keyError(
+      `${named} is from ${made.toISOString().slice(0, 10)}, which by this clock is still to come`,
+      'set the clock right and run the same command again: nobody would believe that signature',
+    );
+  }
   if (await key.isRevoked(undefined, undefined, date)) {
     throw keyError(`${named} is revoked`, 'sign with another key');
   }
