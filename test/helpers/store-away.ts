@@ -137,6 +137,16 @@ const isPossible = (way: Way): boolean => !isMounted(way) || isRoot;
 
 type Departed = { readonly code: number; readonly problems: readonly string[] };
 
+/** A store as it was before the run lacks the snapshot that was made, and that is told of. */
+function afterwards(prepared: Prepared, way: Way): Prepared {
+  if (way !== 'removed') return prepared;
+  const { scenario } = prepared;
+  return {
+    ...prepared,
+    scenario: { ...scenario, againCodes: [...(scenario.againCodes ?? []), 3] },
+  };
+}
+
 /** Runs the scenario with a store that goes away; then it comes back, and the same is run again. */
 async function tryDeparture(prepared: Prepared, departure: Departure): Promise<Departed> {
   const { scenario, world } = prepared;
@@ -154,7 +164,7 @@ async function tryDeparture(prepared: Prepared, departure: Departure): Promise<D
     store.comeBack();
     if (scenario.watched.includes('target')) problems.push(...halfRestored(world, at));
     const isDone = run.code === 0 && way !== 'removed';
-    problems.push(...(await allProblems(prepared, at, isDone)));
+    problems.push(...(await allProblems(afterwards(prepared, way), at, isDone)));
     const name = `${scenario.name}:${which}:${way}:${number}`;
     return {
       code: run.code,
