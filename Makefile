@@ -16,7 +16,7 @@ INSTALLED := node_modules/.package-lock.json
 BUILT := dist/.built
 
 .PHONY: all backup test check lint format format-check man-lint type-check test-slow \
-	test-recovery test-soak test-away test-old-stores test-damage test-hostile fuzz crash bench bench-quick \
+	test-recovery test-soak test-away test-at-once test-old-stores test-damage test-hostile fuzz crash bench bench-quick \
 	install clean
 
 all: $(BUILT)
@@ -75,6 +75,10 @@ test-recovery: $(BUILT)
 # Five years of nights, or LBS_SOAK_NIGHTS of them.
 test-soak: $(BUILT)
 	@node test/helpers/run-tests.ts --config test/slow/ava.config.js test/slow/soak.ts
+
+# LBS_ROUNDS rounds of three commands of different machines at the same time.
+test-at-once: $(BUILT)
+	@node test/helpers/run-tests.ts --config test/slow/ava.config.js test/slow/at-once.ts
 
 # A store that goes away, in each of several ways, at LBS_AWAY_POINTS calls of each command.
 test-away: $(BUILT)

@@ -3,6 +3,7 @@
  * lists against what snapshots say of segments. Called by verify at the depth `data`.
  */
 import { errnoName, LbsError, messageOf } from '../errors.ts';
+import { lostToCollection } from '../snapshots/collection-lists.ts';
 import type { Store, StoredFile } from '../stores/store.ts';
 import type { DamageLog } from './damage-log.ts';
 import { digestOf } from './examine-file.ts';
@@ -23,16 +24,23 @@ export async function verifyParity(run: ParityRun): Promise<void> {
   const { store, files, damage } = run;
   const { sets, damagedLists } = paritySets(store, files);
   const add = (name: string, message: string) => damage.add({ what: 'store-file', name, message });
-  for (const list of damagedLists)
-    add(list, 'this list of parity cannot be read, or contradicts itself');
+  for (const list of damagedLists) {
+    if (!isCollected(store, list))
+      add(list, 'this list of parity cannot be read, or contradicts itself');
+  }
   for (const set of sets) {
     if (isContradicted(set, run))
       add(set.listFile, 'it has other checksums of segments than snapshots have');
     for (const [name, sha256] of set.parity) {
       const trouble = await troubleWith(run, name, sha256);
-      if (trouble !== undefined) add(name, trouble);
+      if (trouble !== undefined && !isCollected(store, set.listFile)) add(name, trouble);
     }
   }
+}
+
+/** "gc" removes the sets that are good for nothing any more, file by file. */
+function isCollected(store: Store, list: string): boolean {
+  return lostToCollection(store, [list]) !== undefined;
 }
 
 function isContradicted({ segments }: ParitySet, { recordedSha256 }: ParityRun): boolean {

@@ -35,6 +35,7 @@ import { type ContentsRun, ContentsVerifier } from './verify-contents.ts';
 import { verifyParity } from './verify-parity.ts';
 import { HistoryVerifier } from './verify-history.ts';
 import type { UnneededFiles, VerifyOptions, VerifySummary } from './verify-options.ts';
+import { TakenOut } from './taken-out.ts';
 import { VerifyProgress } from './verify-progress.ts';
 
 const MS_PER_S = 1000;
@@ -55,7 +56,8 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
   const chosen = choose(store, all, options);
   const isOfAll = (options.snapshots ?? []).length === 0;
   if (isOfAll) noteLostDescriptors(files, report);
-  const damage = new DamageLog(report);
+  const takenOut = new TakenOut(store, all);
+  const damage = new DamageLog(report, takenOut);
   const progress = new VerifyProgress(report, signal);
   const history = await HistoryVerifier.begin(store, files, options);
 
@@ -79,6 +81,7 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
         if (!isDamage(error) || isSignatureTrouble(error)) throw error;
         const { name } = snapshot;
         history.setDamaged(name);
+        if (takenOut.isSnapshot(name)) continue;
         const message = messageOf(error);
         damage.add({ what: 'store-file', name: snapshot.file.name, snapshot: name, message });
       }
@@ -93,10 +96,13 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
     const { damagedSegments } = checksums;
     const contentsRun = { ...run, damagedSegments };
     // Descriptors are read anew in each stage: those of a large store do not fit into memory.
-    const filesChecked = await checkContents(contentsRun, () => openAll(store, usable, verifyKey));
+    const filesChecked = await checkContents(contentsRun, () =>
+      openAll(store, usable, { verifyKey, takenOut }),
+    );
+    noteTakenOut(takenOut, options);
     return {
       depth,
-      snapshots: chosen.map(({ name }) => name),
+      snapshots: chosen.map(({ name }) => name).filter((name) => !takenOut.isSnapshot(name)),
       storeFiles: progress.storeFiles,
       bytesRead: progress.bytesRead,
       objects: progress.objects,
@@ -176,9 +182,25 @@ async function verifyContents(
 async function* openAll(
   store: Store,
   snapshots: readonly SnapshotFile[],
-  verifyKey: string | undefined,
+  { verifyKey, takenOut }: { verifyKey: string | undefined; takenOut: TakenOut },
 ): AsyncGenerator<OpenSnapshot> {
-  for (const snapshot of snapshots) yield await openSnapshot(store, snapshot, { verifyKey });
+  for (const snapshot of snapshots) {
+    try {
+      yield await openSnapshot(store, snapshot, { verifyKey });
+    } catch (error) {
+      if (!takenOut.isSnapshot(snapshot.name)) throw error;
+    }
+  }
+}
+
+/** @throws {LbsError} snapshot-missing for one that was asked for by name */
+function noteTakenOut({ snapshots }: TakenOut, { store, ...asked }: VerifyOptions): void {
+  for (const name of snapshots) {
+    const gone = `snapshot ${name} was taken out of ${store} meanwhile`;
+    if ((asked.snapshots ?? []).length > 0) throw new LbsError('snapshot-missing', gone);
+    const message = `${gone}: there was nothing more to verify of it`;
+    asked.report?.({ type: 'note', message });
+  }
 }
 
 function isSignatureTrouble(error: unknown): boolean {

@@ -90,6 +90,14 @@ export function openTarget(target: string, state: TargetState, mode: number): nu
     const fd = libc.tryOpenAt(libc.AT_FDCWD, path, O.RDONLY | O.DIRECTORY);
     return fd >= 0 ? fd : libc.openAt(libc.AT_FDCWD, path, O.PATH | O.DIRECTORY);
   } catch (error) {
+    // Not gone on with: it may be a link that somebody else of this machine has put there.
+    if (!state.isThere && errnoName(error) === 'EEXIST') {
+      throw unusable(
+        `the target ${target} was made by somebody else just now`,
+        'see what it is, and run the same command again when no other restore is at work there',
+        error,
+      );
+    }
     throw unusable(
       `cannot use the target ${target}: ${messageOf(error)}`,
       'check the target',
