@@ -8,6 +8,7 @@ import { chmodSync, chownSync, copyFileSync, mkdirSync, readFileSync, readdirSyn
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { parseDescriptor } from '../../src/format/descriptor.ts';
+import { JANITOR, takeOver } from '../helpers/add-only.ts';
 import { gpg, gpgHome } from '../helpers/gpg-home.ts';
 import { sha256 } from '../helpers/hand-made-store.ts';
 import { giveToOrdinaryUser, places, restored } from '../helpers/places.ts';
@@ -17,7 +18,6 @@ import { filesEndingIn, snapshotNames, storeState } from '../helpers/store-state
 import { isRoot, ORDINARY_USER } from '../helpers/temp-dir.ts';
 import { readTree, sameTree } from '../helpers/tree-state.ts';
 
-const JANITOR = ORDINARY_USER - 1;
 const asUser = (uid: number) => [
   'setpriv',
   `--reuid=${uid}`,
@@ -25,17 +25,6 @@ const asUser = (uid: number) => [
   '--clear-groups',
   '--',
 ];
-
-/** What the machine with the store does whenever the client has added something. */
-function takeOver(store: string): void {
-  for (const name of readdirSync(store)) {
-    const file = join(store, name);
-    chownSync(file, JANITOR, JANITOR);
-    // What the janitor writes is for the client to read.
-    if (/^(?:gc|forgotten)-/.test(name)) continue;
-    chmodSync(file, 0o600);
-  }
-}
 
 /** The client reads, changes and removes nothing of what is there. */
 function isOutOfReach(t: ExecutionContext, store: string): void {
