@@ -175,12 +175,23 @@ export async function openDescriptor(
   snapshot: SnapshotFile,
   options: { readonly verifyKey?: string | undefined },
 ): Promise<OpenedDescriptor> {
-  const stored = storedDescriptor(store, snapshot);
+  const stored = presentDescriptor(store, snapshot);
   const { descriptor, isSigned, seal } = await openStored(snapshot, stored, options);
   if (seal === 'broken') {
     throw new LbsError('checksum-mismatch', `${snapshot.file.name} is not as it was written`);
   }
   return { stored, descriptor, isSigned };
+}
+
+/** @throws {LbsError} io when it was forgotten since the files were listed, by another machine */
+function presentDescriptor(store: Store, snapshot: SnapshotFile): Buffer {
+  try {
+    return storedDescriptor(store, snapshot);
+  } catch (error) {
+    if (store.find(snapshot.file.name) !== undefined) throw error;
+    const message = `snapshot ${snapshot.name} was taken out of the store meanwhile`;
+    throw new LbsError('io', message, { cause: error, hint: 'run the same command again' });
+  }
 }
 
 async function openForChoice(
@@ -191,7 +202,7 @@ async function openForChoice(
   try {
     return await openDescriptor(store, snapshot, { verifyKey });
   } catch (error) {
-    if (!(error instanceof LbsError)) throw error;
+    if (!(error instanceof LbsError) || error.code === 'io') throw error;
     throw new LbsError(error.code, `nothing was compacted: ${error.message}`, {
       cause: error,
       hint: `${showText(snapshot.name)} may need any segment; repair it, or move its descriptor away if it is to be given up`,

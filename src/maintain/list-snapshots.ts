@@ -28,6 +28,9 @@ export async function list(options: ReadOptions): Promise<SnapshotInfo[]> {
     if (options.signal?.aborted === true) throw new LbsError('interrupted', 'interrupted');
     if (options.scheme !== undefined && (snapshot.scheme ?? '') !== options.scheme) continue;
     const info = await infoOf(store, source, snapshot, options.verifyKey);
+    // Forgotten since the files were listed.
+    const isMissing = info.errorCode === 'store-missing-file';
+    if (isMissing && store.find(snapshot.file.name) === undefined) continue;
     infos.push({ ...info, ...notes.of(snapshot.name) });
   }
   return infos;

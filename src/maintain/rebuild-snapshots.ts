@@ -24,6 +24,7 @@ import type { StoredFile } from '../stores/store.ts';
 import { type Sums, digestOf } from './examine-file.ts';
 import type { RebuildOptions, RebuildSummary } from './rebuild-options.ts';
 import { type SumsSource, sumsOfSnapshot } from './snapshot-sums.ts';
+import type { TakenOut } from './taken-out.ts';
 import { UsesOfIncludes } from './used-objects.ts';
 
 /** Errors that say nothing of one snapshot: the run cannot go on after them. */
@@ -35,6 +36,7 @@ const NOT_DAMAGE: ReadonlySet<ErrorCode> = new Set([
   'decryption-key',
   'format-version',
   'signature-key',
+  'store-missing',
   'internal',
 ]);
 /** Of one snapshot, when only what was signed is to be believed. */
@@ -46,6 +48,7 @@ export type RebuildParts = {
   readonly source: SegmentSource;
   readonly objects: MetadataObjects;
   readonly lists: SumsSource;
+  readonly takenOut: TakenOut;
   readonly options: RebuildOptions;
 };
 
@@ -85,7 +88,9 @@ export class RebuildSnapshots {
     this.#report({ type: 'damage', damage: metadataDamage(snapshot, message) });
   }
 
+  /** But of a snapshot that was forgotten meanwhile. */
   #damage(damage: Damage): void {
+    if (this.#parts.takenOut.isSnapshot(damage.snapshot ?? '')) return;
     this.#damaged++;
     this.#report({ type: 'damage', damage });
   }

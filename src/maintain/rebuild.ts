@@ -29,6 +29,7 @@ import { segmentListsAmong } from './read-segment-list.ts';
 import type { RebuildOptions, RebuildSummary } from './rebuild-options.ts';
 import { RebuildSnapshots } from './rebuild-snapshots.ts';
 import { writeRebuiltCache } from './rebuilt-cache.ts';
+import { TakenOut } from './taken-out.ts';
 
 const ASIDE = 'lbs-localdb.rebuild';
 
@@ -144,7 +145,8 @@ async function build(
     const segmentLists = segmentListsAmong(store.list());
     const lists = { source, segmentLists, signal: options.signal };
     const tables = new RebuildTables(open);
-    const run = new RebuildSnapshots({ tables, source, objects, lists, options });
+    const takenOut = new TakenOut(store, snapshots);
+    const run = new RebuildSnapshots({ tables, source, objects, lists, takenOut, options });
     for (const snapshot of snapshots) {
       try {
         await run.add(await openSnapshot(store, snapshot, options), snapshot.timestamp);

@@ -1,6 +1,6 @@
 /**
- * What a verification misses because "forget", "compact" or "gc" have taken it out since it began:
- * that is no damage. Asked by verify before anything that is missing is told.
+ * What a verification or a rebuild misses because "forget", "compact" or "gc" have taken it out since
+ * it began: that is no damage. Asked before anything that is missing is told.
  *
  * Invariant: what a descriptor that is there names is never taken for taken out.
  */
@@ -16,7 +16,7 @@ export class TakenOut {
   readonly #gone = new Set<string>();
   #needed: { readonly ofGone: number; readonly segments: ReadonlySet<string> } | undefined;
 
-  /** `all`: the snapshots that were there when the verification began. */
+  /** `all`: the snapshots that were there when it began. */
   constructor(store: Store, all: readonly SnapshotFile[]) {
     this.#store = store;
     this.#files = new Map(all.map(({ name, file }) => [name, file.name]));

@@ -92,6 +92,7 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
     ],
   },
   'sync from it': { args: ({ at, copy }) => ['sync', at.store, copy] },
+  list: { args: ({ at }) => ['list', `--store=${at.store}`] },
   verify: { args: ({ at }) => ['verify', `--store=${at.store}`, '--data'] },
   restore: {
     args: ({ at }, round) => [
