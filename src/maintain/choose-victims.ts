@@ -202,7 +202,8 @@ async function openForChoice(
   try {
     return await openDescriptor(store, snapshot, { verifyKey });
   } catch (error) {
-    if (!(error instanceof LbsError) || error.code === 'io') throw error;
+    if (!(error instanceof LbsError)) throw error;
+    if (store.find(snapshot.file.name) === undefined) throw error;
     throw new LbsError(error.code, `nothing was compacted: ${error.message}`, {
       cause: error,
       hint: `${showText(snapshot.name)} may need any segment; repair it, or move its descriptor away if it is to be given up`,
