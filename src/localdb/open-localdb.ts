@@ -11,16 +11,15 @@ import {
   copyFileSync,
   existsSync,
   fdatasyncSync,
-  mkdtempSync,
   openSync,
   rmSync,
   statSync,
   writeSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { LbsError, errnoName, isOutOfSpace, messageOf } from '../errors.ts';
+import { ScratchDirectory } from '../posix/scratch-directory.ts';
 import { newUuid } from '../std/clock.ts';
 import { closeAnyway } from '../std/close-file.ts';
 import { makeDirectories } from '../std/make-directories.ts';
@@ -218,20 +217,19 @@ export function openDatabase(directory: string): OpenDatabase {
  * only reads it, and a dry run changes nothing.
  */
 export function openScratchCopy(directory: string): OpenDatabase {
-  const scratch = mkdtempSync(join(tmpdir(), 'lbs-dry-run-'));
-  const remove = () => rmSync(scratch, { recursive: true, force: true });
+  const scratch = new ScratchDirectory('dry-run');
   try {
-    const file = join(scratch, LOCALDB_FILE);
+    const file = join(scratch.path, LOCALDB_FILE);
     const original = join(directory, LOCALDB_FILE);
     for (const suffix of ['', '-wal']) {
       if (existsSync(original + suffix)) copyFileSync(original + suffix, file + suffix);
     }
     return open(file, !existsSync(original), (db) => {
       db.close();
-      remove();
+      scratch.close();
     });
   } catch (error) {
-    remove();
+    scratch.close();
     throw error;
   }
 }

@@ -3,14 +3,15 @@
  * scratch directory, from which heal takes them as from any other store, held against their
  * recorded checksums. Called by the command line.
  */
-import { mkdtempSync, renameSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { LbsError } from '../errors.ts';
 import { parseSegmentFile } from '../format/snapshot-name.ts';
+import { ScratchDirectory } from '../posix/scratch-directory.ts';
 import { type ReportEvent, silentReport } from '../report.ts';
 import { openStore } from '../stores/open-store.ts';
 import type { Store } from '../stores/store.ts';
+import { stagingError } from '../stores/store-error.ts';
 import type { HealOptions, HealSummary } from './heal-options.ts';
 import { heal } from './heal.ts';
 import { hasStrangeName, Par2Scratch } from './par2.ts';
@@ -34,7 +35,8 @@ export function hasParity(place: string): boolean {
 export async function healFromParity(options: HealParityOptions): Promise<HealSummary> {
   const { report = silentReport, signal, dryRun = false } = options;
   const store = openStore(options.store);
-  const from = mkdtempSync(join(tmpdir(), 'lbs-parity-'));
+  const scratch = new ScratchDirectory('heal');
+  const from = scratch.path;
   try {
     const damaged = new Set<string>();
     const look = (event: ReportEvent) => {
@@ -51,7 +53,7 @@ export async function healFromParity(options: HealParityOptions): Promise<HealSu
     }
     return await heal({ ...options, from, report: (event) => report(inOurWords(event)) });
   } finally {
-    rmSync(from, { recursive: true, force: true });
+    scratch.close();
   }
 }
 
@@ -72,6 +74,14 @@ type Wanted = {
   readonly to: string;
   readonly signal: AbortSignal | undefined;
 };
+
+function takeOver(from: string, to: string): void {
+  try {
+    renameSync(from, to);
+  } catch (error) {
+    throw stagingError(to, 'put what par2 has made', error);
+  }
+}
 
 /** Makes damaged segments of a set again in the directory `to`; why not, when that fails. */
 async function makeAgain(
@@ -98,7 +108,7 @@ async function makeAgain(
     const { code, lastWords } = await scratch.run(['repair', main], signal);
     for (const name of scratch.written()) {
       if (!wanted.has(name) || !allowed.has(name)) continue;
-      renameSync(join(scratch.dir, name), join(to, name));
+      takeOver(join(scratch.dir, name), join(to, name));
       wanted.delete(name);
     }
     return code === 0 ? undefined : `par2 cannot make all of its segments again: ${lastWords}`;

@@ -7,14 +7,15 @@
  */
 import { type StdioOptions, spawn } from 'node:child_process';
 import { hash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { LbsError, messageOf } from '../errors.ts';
+import { ScratchDirectory } from '../posix/scratch-directory.ts';
 import { showText } from '../std/byte-path.ts';
 import { rememberGroup } from '../std/child-groups.ts';
 import { withoutSecrets } from '../std/secret.ts';
 import type { OpenFile, Store } from '../stores/store.ts';
+import { stagingError } from '../stores/store-error.ts';
 
 const MEMORY_MB = 64;
 const LAST_WORDS_BYTES = 4096;
@@ -33,14 +34,19 @@ const FILE_BYTES_MAX = 1024 ** 3;
 
 /** A directory that is gone when `close` was called. */
 export class Par2Scratch {
-  readonly dir = mkdtempSync(join(tmpdir(), 'lbs-parity-'));
+  readonly #scratch = new ScratchDirectory('parity');
+  readonly dir = this.#scratch.path;
   readonly #open: OpenFile[] = [];
 
   /** Makes a file of the store appear under its name. @throws {LbsError} store-missing-file, io */
   link(store: Store, name: string): void {
     const file = store.open(name);
     this.#open.push(file);
-    symlinkSync(`/proc/self/fd/${file.fd}`, join(this.dir, name));
+    try {
+      symlinkSync(`/proc/self/fd/${file.fd}`, join(this.dir, name));
+    } catch (error) {
+      throw stagingError(this.dir, `make a link to ${name}`, error);
+    }
   }
 
   /** What par2 has written. */
@@ -99,7 +105,7 @@ export class Par2Scratch {
 
   close(): void {
     for (const file of this.#open) file.close();
-    rmSync(this.dir, { recursive: true, force: true });
+    this.#scratch.close();
   }
 }
 

@@ -14,6 +14,7 @@
 import { LbsError, messageOf } from '../errors.ts';
 import { formatParityList, parityId } from '../format/parity-file.ts';
 import { isDamage } from '../metadata/metadata-objects.ts';
+import { removeScratchLeftovers } from '../posix/scratch-directory.ts';
 import { type Report, silentReport } from '../report.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
 import { openSnapshot, snapshotsAmong } from '../snapshots/open-snapshot.ts';
@@ -38,6 +39,8 @@ const REDUNDANCY_PERCENT = 30;
 export async function makeParity(options: ParityOptions): Promise<ParitySummary> {
   const store = openStore(options.store);
   const files = store.list();
+  // Also where nothing is to be made.
+  if (options.dryRun !== true) removeScratchLeftovers();
   const run = new ParityRun(store, files, options);
   await run.readLists();
   const { lacking, known } = run.plan();

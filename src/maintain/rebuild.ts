@@ -65,6 +65,15 @@ export async function rebuild(options: RebuildOptions): Promise<RebuildSummary> 
   }
 }
 
+/** Removes what a rebuild left that was killed, once somebody else has made a database. */
+export function removeLeftOfRebuild(localdb: string): void {
+  const aside = join(localdb, ASIDE);
+  if (!existsSync(aside)) return;
+  const lock = lockLocaldb(localdb);
+  removeAside(aside);
+  lock.release();
+}
+
 /** Says nothing of what stands in the way: making it anew tells, and what failed before is not hidden. */
 function removeAside(aside: string): void {
   try {

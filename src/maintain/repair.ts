@@ -11,14 +11,14 @@
  * Nothing is deleted or changed: what a file takes the place of is kept beside it (put-repaired).
  * What cannot be proved gets a name that no command reads. Segments are a matter of heal and parity.
  */
-import { existsSync, renameSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { LbsError, errnoName, messageOf } from '../errors.ts';
 import { type Checksum, checksumOf } from '../format/checksum.ts';
 import { formatDescriptor, isSigned } from '../format/descriptor.ts';
 import { parseSegmentFile, parseSnapshotFile, parseSnapshotName } from '../format/snapshot-name.ts';
 import { parseTimestamp } from '../format/timestamp.ts';
-import { LOCALDB_FILE, openDatabase } from '../localdb/open-localdb.ts';
+import { LOCALDB_FILE } from '../localdb/open-localdb.ts';
 import { MetadataObjects, isDamage } from '../metadata/metadata-objects.ts';
 import { type Report, silentReport } from '../report.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
@@ -37,11 +37,12 @@ import { openStore } from '../stores/open-store.ts';
 import { SMALL_FILE_BYTES_MAX, type Store, type StoredFile } from '../stores/store.ts';
 import { VERSION } from '../std/version.ts';
 import { refuseInterrupted } from './copy-file.ts';
+import { isCorrupt, putAside } from './damaged-localdb.ts';
 import type { Sums } from './examine-file.ts';
 import { type FoundRoot, findRoot } from './lost-root.ts';
 import { freeName, putRepaired } from './put-repaired.ts';
 import { segmentListsAmong } from './read-segment-list.ts';
-import { rebuild } from './rebuild.ts';
+import { rebuild, removeLeftOfRebuild } from './rebuild.ts';
 import { RebuiltSums, linesOf, type SumsKind } from './rebuilt-sums.ts';
 import type { RepairOptions, RepairSummary, RepairedFile } from './repair-options.ts';
 import { type ListOfSums, type SumsSource, addSums, listsOf, readList } from './snapshot-sums.ts';
@@ -355,17 +356,13 @@ class RepairRun {
     if (localdb === undefined) return;
     const file = join(localdb, LOCALDB_FILE);
     const isThere = existsSync(file);
-    if (isThere && !isCorrupt(localdb)) return;
+    if (isThere && !isCorrupt(localdb)) {
+      if (dryRun !== true) removeLeftOfRebuild(localdb);
+      return;
+    }
     this.#hasNewLocaldb = true;
     if (dryRun === true) return;
-    if (isThere) {
-      let number = 1;
-      while (existsSync(damagedName(file, number))) number++;
-      for (const suffix of ['', '-wal', '-shm']) {
-        if (!existsSync(file + suffix)) continue;
-        renameSync(file + suffix, damagedName(file, number) + suffix);
-      }
-    }
+    if (isThere) putAside(file);
     const { damaged } = await rebuild({ ...this.#options, localdb });
     this.#left += damaged;
   }
@@ -374,18 +371,4 @@ class RepairRun {
 function isAsRecorded(content: Buffer, recorded: Checksum | undefined): boolean {
   if (recorded === undefined) return false;
   return checksumOf(recorded.algorithm, content) === `${recorded.algorithm}=${recorded.hex}`;
-}
-
-function damagedName(file: string, number: number): string {
-  return `${file}.damaged${number === 1 ? '' : `-${number}`}`;
-}
-
-function isCorrupt(localdb: string): boolean {
-  try {
-    openDatabase(localdb).close();
-    return false;
-  } catch (error) {
-    if (error instanceof LbsError && error.code === 'localdb-corrupt') return true;
-    throw error;
-  }
 }

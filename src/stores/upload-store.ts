@@ -7,7 +7,10 @@
  * The name of a descriptor is remembered before, so that it is never used for a second one.
  */
 import {
+  accessSync,
   closeSync,
+  constants,
+  existsSync,
   mkdirSync,
   renameSync,
   statfsSync,
@@ -75,15 +78,19 @@ export class UploadStore implements Store {
     return [this.#staging];
   }
 
+  /** Makes nothing: what a run that is killed now would leave, nobody would know of. */
   checkWritable(): void {
-    this.#makeStaging();
-    removeStaging(this.#staging);
+    this.#inBase(() => accessSync(`${this.#base}/`, constants.W_OK | constants.X_OK));
   }
 
   #makeStaging(): void {
+    this.#inBase(() => mkdirSync(this.#staging, { mode: DIRECTORY_MODE }));
+    rememberStaging(this.#staging);
+  }
+
+  #inBase(work: () => void): void {
     try {
-      mkdirSync(this.#staging, { mode: DIRECTORY_MODE });
-      rememberStaging(this.#staging);
+      work();
     } catch (error) {
       throw new LbsError('io', `cannot make a directory in ${this.#base}: ${messageOf(error)}`, {
         cause: error,
@@ -116,6 +123,8 @@ export class UploadStore implements Store {
     if (!this.#isStaging) return;
     this.#isStaging = false;
     removeStaging(this.#staging);
+    // What could not be removed is remembered, for the next run to try.
+    if (existsSync(this.#staging)) return;
     try {
       this.#memory?.setStagingDirectory(undefined);
     } catch {
