@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import * as lbs from 'lbs';
-import type { Scenario } from './crash-scenarios.ts';
+import type { Scenario } from './crash-scenario.ts';
 import { type CrashPlaces, crashTop, environment, type World } from './crash-worlds.ts';
 import { type Call, PROGRAM } from './faults.ts';
 import { snapshotNames } from './store-state.ts';
@@ -43,11 +43,17 @@ async function runNext(args: readonly string[], world: World, at: CrashPlaces) {
 const silent = { report: () => undefined };
 let restores = 0;
 
-async function restoredProblems(store: string, name: string, wanted: TreeState): Promise<string[]> {
+type Reading = { readonly store: string; readonly verifyKey?: string };
+
+async function restoredProblems(
+  reading: Reading,
+  name: string,
+  wanted: TreeState,
+): Promise<string[]> {
   const target = join(crashTop(), `restored-${restores++}`);
   mkdirSync(target);
   try {
-    await lbs.restore({ store, snapshot: name, target, ...silent });
+    await lbs.restore({ ...reading, snapshot: name, target, ...silent });
     const found = readTree(join(target, 'tree'));
     return treeDifferences(wanted, found).map(({ text }) => `${name}: ${text}`);
   } catch (error) {
@@ -66,32 +72,57 @@ function wantedOf(world: World, name: string): TreeState {
   return world.snapshots.get(name) ?? replaced?.[1] ?? world.tree;
 }
 
-/** Each snapshot that is there is whole, and those that must be there are. */
-async function storeProblems(scenario: Scenario, world: World, at: CrashPlaces): Promise<string[]> {
-  const problems: string[] = [];
-  const mayLack = new Set(scenario.mayLack?.(world));
-  for (const which of scenario.stores) {
-    const store = at[which];
-    const names = snapshotNames(store);
-    for (const name of world.snapshots.keys()) {
-      const mustBe = which === 'store' && !mayLack.has(name);
-      const isThere = scenario.mayRename
-        ? names.some((other) => minuteOf(other) === minuteOf(name))
-        : names.includes(name);
-      if (mustBe && !isThere) problems.push(`${which}: ${name} is gone`);
-    }
-    if (names.length === 0) continue;
-    try {
-      const { damage } = await lbs.verify({ store, depth: 'data', ...silent });
-      problems.push(...damage.map(({ name, message }) => `${which}: ${name}: ${message}`));
-    } catch (error) {
-      problems.push(`${which}: ${String(error)}`);
-    }
-    for (const name of names) {
-      problems.push(...(await restoredProblems(store, name, wantedOf(world, name))));
-    }
+/** What is damaged, but for the snapshots `harmed`, of which that is known. */
+async function damageOf(reading: Reading, harmed: ReadonlySet<string>): Promise<string[]> {
+  const all = snapshotNames(reading.store);
+  const sound = all.filter((name) => !harmed.has(name));
+  if (sound.length === 0) return [];
+  const snapshots = sound.length === all.length ? [] : sound;
+  try {
+    const { damage } = await lbs.verify({ ...reading, snapshots, depth: 'data', ...silent });
+    // Those made after a damaged one tell of that.
+    const others = damage.filter(({ name }) => ![...harmed].some((one) => name.includes(one)));
+    return others.map(({ name, message }) => `${name}: ${message}`);
+  } catch (error) {
+    return [String(error)];
   }
-  return problems;
+}
+
+/** Snapshots that have gone from a store. */
+function gone({ mayLack, mayRename }: Scenario, world: World, names: readonly string[]): string[] {
+  const mayGo = new Set(mayLack?.(world));
+  const isThere = (name: string) =>
+    mayRename ? names.some((other) => minuteOf(other) === minuteOf(name)) : names.includes(name);
+  const lost = [...world.snapshots.keys()].filter((name) => !mayGo.has(name) && !isThere(name));
+  return lost.map((name) => `${name} is gone`);
+}
+
+/** Before the next run, which mends what is damaged, or after it. */
+type When = 'before' | 'after';
+
+/** Each snapshot that is there is whole, and those that must be there are. */
+async function storeProblems(
+  scenario: Scenario,
+  world: World,
+  at: CrashPlaces,
+  when: When,
+): Promise<string[]> {
+  const problems: string[] = [];
+  const { stores, mended = [], hadAll = ['store'], harmed } = scenario;
+  const verifyKey = scenario.verifyKey?.();
+  for (const which of [...stores, ...mended]) {
+    const reading = { store: at[which], ...(verifyKey === undefined ? {} : { verifyKey }) };
+    const names = snapshotNames(at[which]);
+    const found = hadAll.includes(which) ? gone(scenario, world, names) : [];
+    const isHarmed = when === 'before' && mended.includes(which);
+    const bad = new Set(isHarmed ? harmed?.(world) : []);
+    found.push(...(await damageOf(reading, bad)));
+    for (const name of names.filter((one) => !bad.has(one))) {
+      found.push(...(await restoredProblems(reading, name, wantedOf(world, name))));
+    }
+    problems.push(...found.map((text) => `${which}: ${text}`));
+  }
+  return [...problems, ...(scenario.lost?.(at, world) ?? [])];
 }
 
 /** A file of a target that has its name has the bytes of some snapshot. */
@@ -137,7 +168,7 @@ async function nextProblems(
     const { code, said } = await runNext(scenario.afterwards(at), world, at);
     if (code !== 0) problems.push(`exit code ${code}: ${said}`);
   }
-  problems.push(...(await storeProblems(scenario, world, at)));
+  problems.push(...(await storeProblems(scenario, world, at, 'after')));
   for (const kind of kindsIn(at)) {
     const isFineToo = scenario.mayLeave?.includes(kind) === true;
     if (!usual.has(kind) && !isFineToo) problems.push(`${kind} has stayed`);
@@ -152,7 +183,7 @@ export async function allProblems(
   isDone: boolean,
 ): Promise<string[]> {
   const { scenario, world } = prepared;
-  const problems = await storeProblems(scenario, world, at);
+  const problems = await storeProblems(scenario, world, at, 'before');
   if (isDone) {
     problems.push(...scenario.missing(at, world).map((text) => `said to be done, but ${text}`));
   }

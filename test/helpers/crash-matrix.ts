@@ -2,7 +2,7 @@
 import { randomNumbers } from './collect-race.ts';
 import type { Prepared } from './crash-checks.ts';
 import { canBeShort, type Fault, FAULTS, type Outcome, prepare, tryPoint } from './crash-points.ts';
-import type { Scenario } from './crash-scenarios.ts';
+import type { Scenario } from './crash-scenario.ts';
 import type { Call } from './faults.ts';
 import { type Cut, POWER_CUTS, tryPowerCuts } from './power-cuts.ts';
 
@@ -52,24 +52,32 @@ function shuffled<T>(values: Iterable<T>, random: () => number): T[] {
     .map(({ value }) => value);
 }
 
-/**
- * `count` calls for each fault, of as many classes as possible, and as many power cuts of each
- * kind; `seed` decides which.
- */
-export function someOf(count: number, seed: string): Choice {
+export type Sample = {
+  /** Calls for each fault, of as many classes as possible, and power cuts of each kind. */
+  readonly count: number;
+  /** Decides which. */
+  readonly seed: string;
+  /** Number of the scenario: three faults and one kind of power cut have their turn at each. */
+  readonly turn: number;
+};
+
+const FAULTS_OF_A_TURN = 3;
+
+export function someOf({ count, seed, turn }: Sample): Choice {
+  const first = turn * FAULTS_OF_A_TURN;
+  const turns = Array.from({ length: FAULTS_OF_A_TURN }, (_, n) => (first + n) % FAULTS.length);
+  const cutKind = POWER_CUTS[turn % POWER_CUTS.length];
   return {
     calls: (fault, calls) => {
+      if (!turns.includes(FAULTS.indexOf(fault))) return [];
       const random = randomNumbers(`${seed}/${fault}`);
       return shuffled(classesOf(callsFor(fault, calls), calls), random)
         .slice(0, count)
         .flatMap((members) => members[Math.floor(random() * members.length)]?.number ?? []);
     },
     cuts: (cuts) => {
-      const random = randomNumbers(`${seed}/cuts`);
-      return POWER_CUTS.flatMap((fault) => {
-        const ofKind = cuts.filter((cut) => cut.fault === fault);
-        return shuffled(ofKind, random).slice(0, count);
-      });
+      const ofKind = cuts.filter(({ fault }) => fault === cutKind);
+      return shuffled(ofKind, randomNumbers(`${seed}/cuts`)).slice(0, count);
     },
   };
 }

@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { allProblems, halfRestored, kindsIn, type Prepared } from './crash-checks.ts';
-import type { Scenario } from './crash-scenarios.ts';
+import type { Scenario } from './crash-scenario.ts';
 import {
   type CrashPlaces,
   crashTop,
@@ -106,7 +106,7 @@ export function runAt(scenario: Scenario, world: World, at: CrashPlaces, judge: 
 /** SQLite does not say why it cannot open a file, nor why only for reading. */
 const SQLITE_REASON = 'unable to open database file|attempt to write a readonly database';
 const NO_ROOM = new RegExp(`space|full|room|${SQLITE_REASON}`, 'i');
-const BROKEN = new RegExp(`i/o error|failing|${SQLITE_REASON}`, 'i');
+const BROKEN = new RegExp(`i/o error|input/output error|failing|${SQLITE_REASON}`, 'i');
 const REASONS: Partial<Record<Fault, RegExp>> = {
   'no-space': NO_ROOM,
   full: NO_ROOM,
@@ -140,11 +140,13 @@ function endProblems(
   if (code !== 1 && scenario.codes?.includes(code) !== true)
     problems.push(`exit code ${code}: ${stderr}`);
   if (/unexpected error|mistake in lbs|^\s+at /m.test(stderr)) problems.push(`a stack: ${stderr}`);
-  // A restore names the entry, by its path in the snapshot; of a filter its own words are told.
+  // A restore names the entry, by its path in the snapshot; of a filter its own words are told, and of par2.
   const names = [...Object.values(at), ' tree', ' .:', 'the filter "'];
   if (!names.some((place) => stderr.includes(place)))
     problems.push(`does not say where: ${stderr}`);
-  if (REASONS[fault]?.test(stderr) === false) problems.push(`does not say why: ${stderr}`);
+  const isOfPar2 = /\bpar2 (exited|cannot)/.test(stderr);
+  if (REASONS[fault]?.test(stderr) === false && !isOfPar2)
+    problems.push(`does not say why: ${stderr}`);
   return problems;
 }
 

@@ -1,89 +1,31 @@
 /** What is done while faults happen: each command that changes something, or might. */
-import { existsSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { neededSegments } from './collected-store.ts';
+import { CARE_SCENARIOS } from './crash-care-scenarios.ts';
+import { SAVING_SCENARIOS } from './crash-saving-scenarios.ts';
+import {
+  lacksDatabase,
+  lacksNew,
+  lacksNewInBoth,
+  names,
+  SAVING,
+  type Scenario,
+  stillHas,
+  unneeded,
+  unrestored,
+  where,
+} from './crash-scenario.ts';
 import {
   condemned,
-  type CrashPlaces,
   damaged,
   emptyWorld,
   forgotten,
   killedBackup,
   oneSaved,
-  type PlaceName,
   restoredBefore,
   saveArgs,
   threeSaved,
   withoutLocaldb,
-  type World,
 } from './crash-worlds.ts';
-import { segmentFiles, snapshotNames } from './store-state.ts';
-import { readTree, treeDifferences } from './tree-state.ts';
-
-export type Scenario = {
-  readonly name: string;
-  readonly world: () => World | Promise<World>;
-  readonly args: (at: CrashPlaces, world: World) => string[];
-  /** What the same command says the second time, beside 0. */
-  readonly againCodes?: readonly number[];
-  /** What is done after that, and must work. */
-  readonly afterwards?: (at: CrashPlaces) => string[];
-  /** Where changes can fail. */
-  readonly watched: readonly PlaceName[];
-  /** Stores whose snapshots must be whole at any time. */
-  readonly stores: readonly ('store' | 'copy')[];
-  /** Snapshots that may go, or may not be there yet. */
-  readonly mayLack?: (world: World) => readonly string[];
-  /** Snapshots may be replaced by others of the same minute. */
-  readonly mayRename?: boolean;
-  /** What is missing of what the command is for; nothing when it has said 0. */
-  readonly missing: (at: CrashPlaces, world: World) => string[];
-  /** What may stay besides the usual, as a kind of file (see crash-points.ts). */
-  readonly mayLeave?: readonly string[];
-  /** Exit codes of a run in which something failed, beside 1. */
-  readonly codes?: readonly number[];
-};
-
-/** Oldest first. */
-const names = ({ snapshots }: World) => [...snapshots.keys()];
-
-function lacksNew(at: CrashPlaces, world: World): string[] {
-  const isNew = snapshotNames(at.store).some((name) => !world.snapshots.has(name));
-  return isNew ? [] : ['there is no new snapshot'];
-}
-
-function lacksNewInBoth(at: CrashPlaces, world: World): string[] {
-  const { copy } = at;
-  return [at, { ...at, store: copy }].some((one) => lacksNew(one, world).length === 0)
-    ? []
-    : ['there is no new snapshot'];
-}
-
-function stillHas(at: CrashPlaces, gone: readonly string[]): string[] {
-  const left = snapshotNames(at.store).filter((name) => gone.includes(name));
-  return left.map((name) => `${name} is still there`);
-}
-
-function unneeded(at: CrashPlaces): string[] {
-  const needed = new Set(neededSegments(at.store));
-  const left = segmentFiles(at.store).filter((file) => !needed.has(file));
-  return left.map((file) => `${file} is needed by nothing, and still there`);
-}
-
-function unrestored(at: CrashPlaces, world: World): string[] {
-  const wanted = world.snapshots.get(names(world).at(-1) ?? '') ?? new Map();
-  const top = join(at.target, 'tree');
-  if (!existsSync(top)) return ['nothing is restored'];
-  return treeDifferences(wanted, readTree(top)).map(({ text }) => `restored ${text}`);
-}
-
-function lacksDatabase(at: CrashPlaces): string[] {
-  const file = join(at.localdb, 'lbs-localdb.sqlite');
-  return existsSync(file) && statSync(file).size > 0 ? [] : ['there is no local database'];
-}
-
-const where = (at: CrashPlaces) => [`--store=${at.store}`, `--localdb=${at.localdb}`];
-const SAVING = { watched: ['store', 'localdb', 'home'], stores: ['store'] } as const;
+import { snapshotNames } from './store-state.ts';
 
 export const SCENARIOS: readonly Scenario[] = [
   {
@@ -197,6 +139,8 @@ export const SCENARIOS: readonly Scenario[] = [
     args: ({ store, copy }) => ['heal', `--store=${store}`, `--from=${copy}`],
     watched: ['store', 'copy', 'home'],
     stores: ['copy'],
+    mended: ['store'],
+    harmed: names,
     missing: () => [],
     // Nobody can tell whether another one is at work on it: it goes after a day.
     mayLeave: ['store/.lbs-tmp-x-UUID'],
@@ -234,9 +178,12 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'verify',
     world: threeSaved,
-    args: ({ store }) => ['verify', `--store=${store}`, '--data'],
+    args: (at) => ['verify', ...where(at), '--data'],
     watched: ['store', 'localdb', 'home'],
     stores: ['store'],
+    isReading: true,
     missing: () => [],
   },
+  ...SAVING_SCENARIOS,
+  ...CARE_SCENARIOS,
 ];

@@ -134,18 +134,26 @@ export function crashTop(): string {
   return top;
 }
 
-/** A world after `saved` backups, whose tree has changed since. */
-function savedWorld(saved: number): World {
-  const cwd = join(crashTop(), `saved-${saved}`);
+export type SavedHow = {
+  readonly name: string;
+  /** How many backups there were. */
+  readonly saved: number;
+  /** Their options. */
+  readonly options: (at: CrashPlaces) => string[];
+};
+
+/** A world after some backups, whose tree has changed since. */
+function savedWorld({ name, saved, options }: SavedHow): World {
+  const cwd = join(crashTop(), `saved-${name}`);
   const model = join(cwd, 'model');
   const tree = join(cwd, 'tree');
   mkdirSync(tree, { recursive: true });
   const at = placesBelow(model);
-  for (const name of PLACES) if (name !== 'target') mkdirSync(at[name], { recursive: true });
+  for (const place of PLACES) if (place !== 'target') mkdirSync(at[place], { recursive: true });
   const snapshots = new Map<string, TreeState>();
   for (let version = 1; version <= saved; version++) {
     makeVersion(tree, version);
-    lbsOk({ cwd, model }, version, [...saveArgs(at), 'tree']);
+    lbsOk({ cwd, model }, version, ['backup', ...options(at), 'tree']);
     snapshots.set(snapshotNames(at.store).at(-1) ?? '', readTree(tree));
   }
   makeVersion(tree, saved + 1);
@@ -153,7 +161,7 @@ function savedWorld(saved: number): World {
 }
 
 /** A variant of a world, with its own places. */
-function derived(
+export function derived(
   name: string,
   from: World,
   change: (at: CrashPlaces, model: string) => void,
@@ -166,18 +174,35 @@ function derived(
 
 const made = new Map<string, World>();
 
-function once(name: string, make: () => World): World {
+/** The world of this name, made only once. */
+export function once(name: string, make: () => World): World {
   let world = made.get(name);
   if (!world) made.set(name, (world = make()));
   return world;
 }
 
+/** A world of backups with other options than the usual. */
+export const savedBy = (how: SavedHow) => once(how.name, () => savedWorld(how));
+
 /** Nothing saved yet. */
-export const emptyWorld = () => once('empty', () => savedWorld(0));
-export const oneSaved = () => once('one', () => savedWorld(1));
-export const threeSaved = () => once('three', () => savedWorld(3));
+export const emptyWorld = () => savedBy({ name: 'empty', saved: 0, options: saveArgs });
+export const oneSaved = () => savedBy({ name: 'one', saved: 1, options: saveArgs });
+export const threeSaved = () => savedBy({ name: 'three', saved: 3, options: saveArgs });
 
 const CHANGING_MINUTE = 10;
+
+/** A variant of a world, made by running lbs once. */
+export const changedBy = (
+  name: string,
+  from: () => World,
+  args: (at: CrashPlaces, names: readonly string[]) => string[],
+) =>
+  once(name, () => {
+    const { cwd, snapshots } = from();
+    return derived(name, from(), (at, model) => {
+      lbsOk({ cwd, model }, CHANGING_MINUTE, args(at, [...snapshots.keys()]));
+    });
+  });
 
 /** The two older snapshots are forgotten, and what only they needed is in the store. */
 export const forgotten = () =>
