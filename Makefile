@@ -16,7 +16,8 @@ INSTALLED := node_modules/.package-lock.json
 BUILT := dist/.built
 
 .PHONY: all backup test check lint format format-check man-lint type-check test-slow \
-	test-recovery test-soak test-away test-at-once test-old-stores test-damage test-hostile fuzz crash bench bench-quick \
+	test-recovery test-soak test-away test-at-once test-old-stores test-damage test-hostile fuzz crash power-cuts \
+	bench bench-quick \
 	install clean
 
 all: $(BUILT)
@@ -109,6 +110,12 @@ fuzz: $(BUILT)
 # failure names it: make crash LBS_CRASH=gc:kill-after:17
 crash: $(BUILT)
 	@$(if $(wildcard /dev/shm/.),TMPDIR=/dev/shm) node test/helpers/run-tests.ts --config test/slow/ava.config.js test/slow/crash.ts
+
+# The power is cut at every call of some commands on ext4, xfs and btrfs, whichever the kernel has; by
+# root. Mounts are in a namespace of their own, and go with it.
+power-cuts: $(BUILT)
+	@TMPDIR=/dev/shm $(shell unshare --mount true 2>/dev/null && echo unshare --mount) \
+		node test/helpers/run-tests.ts --config test/slow/ava.config.js test/slow/power-cuts.ts
 
 # Measures lbs beside other programs (test/bench/README.md); `quick` in less than three minutes.
 bench: $(BUILT)

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { allProblems, halfRestored, type Prepared } from './crash-checks.ts';
 import { randomNumbers } from './collect-race.ts';
 import { copyOf, prepare, runAt } from './crash-points.ts';
-import type { Scenario } from './crash-scenarios.ts';
+import type { Scenario } from './crash-scenario.ts';
 import { type CrashPlaces, threeSaved } from './crash-worlds.ts';
 import { copyDirectory } from './durable-state.ts';
 import type { FaultyRun } from './faults.ts';
