@@ -11,14 +11,19 @@ import {
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { EnemyStore } from './enemy-store.ts';
+import { HostedCommands } from './hosted-commands.ts';
 import { pseudoRandom } from './pseudo-random.ts';
+import { cleanEnvironment } from './run-lbs.ts';
 import {
   attacked,
   type AttackOptions,
+  EXIT_CODES,
   readingCommands,
   restoreAll,
   type Siege,
   siege,
+  unsafePlace,
+  untouched,
 } from './siege.ts';
 
 function write(store: string): void {
@@ -80,10 +85,20 @@ function commands(at: Siege): readonly (readonly [string[], AttackOptions])[] {
     [['rebuild', store, `--localdb=${at.localdb}`], {}],
     [['tag', store, 'latest', 'more'], {}],
     [['heal', store, `--from=${second}`], {}],
+    [['repair', store], {}],
     [['forget', store, '--keep-last=1'], {}],
     [['gc', store, '--grace=0s'], {}],
     [['gc', store, '--grace=0s'], {}],
   ];
+}
+
+/** Puts a store with some changed bytes in its place, with nothing else there. */
+function renew(at: Siege, right: string, seed: string): void {
+  const second = join(at.base, 'second');
+  for (const dir of [at.store, second, at.target]) rmSync(dir, { recursive: true, force: true });
+  mkdirSync(second);
+  cpSync(right, at.store, { recursive: true });
+  changeSome(at.store, pseudoRandom(seed, 80));
 }
 
 /** Changes a store `rounds` times and gives each `runs` commands, one after the other. */
@@ -96,12 +111,7 @@ export async function attackWithMutations(
   write(right);
   let count = 0;
   for (let round = 0; round < rounds; round++) {
-    for (const dir of [at.store, join(at.base, 'second'), at.target]) {
-      rmSync(dir, { recursive: true, force: true });
-    }
-    mkdirSync(join(at.base, 'second'));
-    cpSync(right, at.store, { recursive: true });
-    changeSome(at.store, pseudoRandom(`${seed} ${round}`, 80));
+    renew(at, right, `${seed} ${round}`);
     const all = commands(at);
     for (let run = 0; run < runs; run++) {
       // Others in each round, so that in many all of them have their turn.
@@ -113,4 +123,43 @@ export async function attackWithMutations(
     }
   }
   return count;
+}
+
+/**
+ * All commands, on as many changed stores as there is time for, in one process: `seconds` long, or
+ * one store. Counts stores and commands.
+ */
+export async function attackInOneProcess(
+  t: ExecutionContext,
+  { seed, seconds }: { readonly seed: string; readonly seconds: number },
+): Promise<{ stores: number; commands: number }> {
+  const at = siege(t);
+  const right = join(at.base, 'tree');
+  write(right);
+  const hosted = new HostedCommands(cleanEnvironment(t));
+  t.teardown(() => hosted.close());
+  const end = Date.now() + seconds * 1000;
+  let stores = 0;
+  do {
+    // So that the seed of a failure gives its store first.
+    const name = stores++ === 0 ? seed : `${seed} ${stores}`;
+    renew(at, right, name);
+    rmSync(at.localdb, { recursive: true, force: true });
+    for (const [words, { givesContents = false }] of commands(at)) {
+      const shown = `LBS_FUZZ_SEED=${JSON.stringify(name)}: lbs ${words.join(' ')}`;
+      try {
+        const run = await hosted.run(words);
+        const said = `${shown}: ${run.code}\n${run.stdout.slice(0, 2000)}${run.stderr}`;
+        t.true(EXIT_CODES.has(run.code), said);
+        t.false(run.stderr.includes('unexpected error'), said);
+        const screen = givesContents ? run.stderr : run.stderr + run.stdout;
+        t.is(unsafePlace(Buffer.from(screen, 'latin1').toString()), undefined, said);
+      } catch (error) {
+        t.fail(`${shown}: ${String(error)}`);
+        hosted.close();
+      }
+    }
+    untouched(t, at);
+  } while (Date.now() < end && t.passed);
+  return { stores, commands: hosted.count };
 }

@@ -25,7 +25,7 @@ export type Siege = Places & {
 const PEAK_BYTES_MAX = 300_000_000;
 const CPU_S_MAX = 20;
 const WRITTEN_BYTES_MAX = 1_000_000_000;
-const EXIT_CODES: ReadonlySet<number | null> = new Set([0, 1, 2, 3, 4, 10, 12]);
+export const EXIT_CODES: ReadonlySet<number | null> = new Set([0, 1, 2, 3, 4, 10, 12]);
 /** A run that waits for something is seen by this; the machine may be busy with other things. */
 const RUN_TIMEOUT_MS = 110_000;
 const TICKS_PER_S = 100;
