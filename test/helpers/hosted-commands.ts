@@ -7,8 +7,8 @@ import { MARK } from './command-host.ts';
 
 export type Hosted = { readonly code: number; readonly stdout: string; readonly stderr: string };
 
-/** Of one command; the machine may be busy with other things. */
-const HANGS_AFTER_MS = 60_000;
+/** Some read files of gigabytes, which are a hole; and the machine may be busy with other things. */
+const HANGS_AFTER_MS = 240_000;
 /** What commands leave in memory until it is collected is no fault of theirs. */
 const COMMANDS_OF_ONE = 200;
 const PEAK_BYTES_MAX = 800_000_000;
