@@ -57,7 +57,11 @@ export const CARE_SCENARIOS: readonly Scenario[] = [
     stores: [],
     mended: ['store'],
     harmed: unlistedNames,
-    mayLeave: ['store/.lbs-tmp-x-UUID'],
+    // The damaged database is kept as it was, with what SQLite could not remove beside it.
+    mayLeave: [
+      'store/.lbs-tmp-x-UUID',
+      ...['wal', 'shm'].map((end) => `localdb/lbs-localdb.sqlite.damaged-${end}`),
+    ],
     missing: lacksDatabase,
   },
   {
