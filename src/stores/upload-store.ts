@@ -19,7 +19,7 @@ import {
   fstatSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { LbsError, messageOf } from '../errors.ts';
 import { parseSegmentFile, parseSnapshotFile } from '../format/snapshot-name.ts';
 import { newUuid, nowSeconds } from '../std/clock.ts';
@@ -245,7 +245,12 @@ class StagedUpload implements StagedFile {
   }
 
   async publish(name: string): Promise<void> {
-    this.#close();
+    try {
+      this.#close();
+    } catch (error) {
+      // What was written may not have found room.
+      throw stagingError(`the staging directory ${dirname(this.#path)}`, `close ${name}`, error);
+    }
     await this.#publish(this.#path, name);
   }
 
