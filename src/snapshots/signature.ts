@@ -12,8 +12,8 @@ import type * as OpenPgp from 'openpgp';
 import { LbsError, messageOf } from '../errors.ts';
 import { parseClearSigned, signedBytes, signedLines } from '../format/clear-sign.ts';
 import { nowSeconds } from '../std/clock.ts';
-import { signPassphrase } from '../std/secret.ts';
-import { openSecretKey, readPublicKeys } from './key-file.ts';
+import { passphraseFor } from '../std/secret.ts';
+import { openSecretKey, readPublicKeys } from './signature-keys.ts';
 
 export { signWithFilter } from './signature-filter.ts';
 
@@ -51,7 +51,7 @@ export async function signWithKey(
 ): Promise<Buffer> {
   const library = await load();
   const date = new Date(nowSeconds() * 1000);
-  const key = await openSecretKey(library, keyFile, date, () => signPassphrase(env));
+  const key = await openSecretKey(library, keyFile, date, () => passphraseFor('SIGN', env));
   const lines = signedLines(text);
   // Without the end of the last line, as gpg does it: that end is not part of what is signed.
   const message = await library.createCleartextMessage({

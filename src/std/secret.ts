@@ -1,8 +1,8 @@
 /**
- * The passphrase of a signing key, and how it is kept away from everybody else.
+ * The passphrase of a key that signs or decrypts, and how it is kept away from everybody else.
  *
  * It comes from the environment, from a file or from a command, never from the command line,
- * which every user of the machine can read. Called by snapshots/signature; whoever starts a
+ * which every user of the machine can read. Called by who opens a secret key; whoever starts a
  * program (filters, commands) passes it `withoutSecrets(process.env)`.
  *
  * Invariant: a secret never becomes part of a message, a report or another program's environment.
@@ -11,14 +11,25 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { LbsError, errnoName, messageOf } from '../errors.ts';
 
-/** Where the passphrase of a signing key may come from; the first one that is set is taken. */
-export const PASSPHRASE_VARIABLES = [
-  'LBS_SIGN_PASSPHRASE',
-  'LBS_SIGN_PASSPHRASE_FILE',
-  'LBS_SIGN_PASSPHRASE_COMMAND',
-] as const;
+/** What a passphrase unlocks; a part of the names of the variables that lead to it. */
+export type KeyPurpose = 'SIGN' | 'DECRYPT';
 
-export type PassphraseVariable = (typeof PASSPHRASE_VARIABLES)[number];
+/** Which of the variables, of which the first that is set is taken. */
+const SOURCES = ['', '_FILE', '_COMMAND'] as const;
+type Source = (typeof SOURCES)[number];
+
+export type PassphraseVariable = `LBS_${KeyPurpose}_PASSPHRASE${Source}`;
+
+const PURPOSES: readonly KeyPurpose[] = ['SIGN', 'DECRYPT'];
+
+function variableOf(purpose: KeyPurpose, source: Source): PassphraseVariable {
+  return `LBS_${purpose}_PASSPHRASE${source}`;
+}
+
+/** Where passphrases may come from. */
+export const PASSPHRASE_VARIABLES: readonly PassphraseVariable[] = PURPOSES.flatMap((purpose) =>
+  SOURCES.map((source) => variableOf(purpose, source)),
+);
 
 /** A passphrase, and which variable it came from, for messages. */
 export type Passphrase = { readonly value: string; readonly variable: PassphraseVariable };
@@ -32,7 +43,7 @@ const taken = new Map<PassphraseVariable, string>();
 /**
  * Takes the variables that lead to secrets out of the environment of this program, before anything
  * else is done: what is started later cannot inherit them by a mistake, and no report of the runtime
- * on itself has them. True when there were any. `signPassphrase` still finds them.
+ * on itself has them. True when there were any. `passphraseFor` still finds them.
  */
 export function takeSecrets(env: NodeJS.ProcessEnv = process.env): boolean {
   for (const name of PASSPHRASE_VARIABLES) {
@@ -62,14 +73,15 @@ function firstLine(text: string): string {
 }
 
 function unusable(variable: PassphraseVariable, why: string, cause?: unknown): LbsError {
-  return new LbsError('signature-key', `no passphrase from ${variable}: ${why}`, { cause });
+  const code = variable.startsWith('LBS_SIGN_') ? 'signature-key' : 'decryption-key';
+  return new LbsError(code, `no passphrase from ${variable}: ${why}`, { cause });
 }
 
-function readPassphraseFile(file: string): string {
+function readPassphraseFile(variable: PassphraseVariable, file: string): string {
   try {
     return firstLine(readFileSync(file, 'utf8'));
   } catch (error) {
-    throw unusable('LBS_SIGN_PASSPHRASE_FILE', `cannot read ${file}: ${messageOf(error)}`, error);
+    throw unusable(variable, `cannot read ${file}: ${messageOf(error)}`, error);
   }
 }
 
@@ -77,8 +89,11 @@ function readPassphraseFile(file: string): string {
  * First line of what a shell command prints. Its standard error is ours, so that it can ask for
  * something ("touch the key"); what it prints is in no message, since that is the secret.
  */
-async function runPassphraseCommand(command: string, env: NodeJS.ProcessEnv): Promise<string> {
-  const variable = 'LBS_SIGN_PASSPHRASE_COMMAND';
+async function runPassphraseCommand(
+  variable: PassphraseVariable,
+  command: string,
+  env: NodeJS.ProcessEnv,
+): Promise<string> {
   const child = spawn('/bin/sh', ['-c', command], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: withoutSecrets(env),
@@ -103,23 +118,24 @@ async function runPassphraseCommand(command: string, env: NodeJS.ProcessEnv): Pr
 }
 
 /**
- * The passphrase of a signing key; undefined when none of the variables is set to anything.
- * @throws {LbsError} signature-key when the file or command that is named gives none
+ * The passphrase of a key; undefined when none of the variables of its purpose is set to anything.
+ * @throws {LbsError} signature-key or decryption-key when the file or command that is named gives none
  */
-export async function signPassphrase(env: NodeJS.ProcessEnv): Promise<Passphrase | undefined> {
-  const direct = valueOf('LBS_SIGN_PASSPHRASE', env);
-  if (direct !== undefined) return { value: direct, variable: 'LBS_SIGN_PASSPHRASE' };
-  const file = valueOf('LBS_SIGN_PASSPHRASE_FILE', env);
-  const command = valueOf('LBS_SIGN_PASSPHRASE_COMMAND', env);
-  let found: Passphrase;
-  if (file !== undefined) {
-    found = { value: readPassphraseFile(file), variable: 'LBS_SIGN_PASSPHRASE_FILE' };
-  } else if (command !== undefined) {
-    const value = await runPassphraseCommand(command, env);
-    found = { value, variable: 'LBS_SIGN_PASSPHRASE_COMMAND' };
-  } else {
-    return undefined;
+export async function passphraseFor(
+  purpose: KeyPurpose,
+  env: NodeJS.ProcessEnv,
+): Promise<Passphrase | undefined> {
+  for (const source of SOURCES) {
+    const variable = variableOf(purpose, source);
+    const set = valueOf(variable, env);
+    if (set === undefined) continue;
+    if (source === '') return { value: set, variable };
+    const value =
+      source === '_FILE'
+        ? readPassphraseFile(variable, set)
+        : await runPassphraseCommand(variable, set, env);
+    if (value === '') throw unusable(variable, 'its first line is empty');
+    return { value, variable };
   }
-  if (found.value === '') throw unusable(found.variable, 'its first line is empty');
-  return found;
+  return undefined;
 }

@@ -1,21 +1,12 @@
 /**
- * OpenPGP keys from files: the one that signs, and those whose signatures are believed.
+ * The OpenPGP key that signs, and those whose signatures are believed.
  *
- * Called by snapshots/signature, which hands in the openpgp library so that only that file loads
- * it. A key file is what `gpg --export` or `gpg --export-secret-keys` writes, armored or not, one
- * or several keys in any number of blocks.
+ * Called by snapshots/signature, which hands in the openpgp library so that only that file of its
+ * stage loads it. What a key file may be: std/key-file.
  */
-import { readFileSync } from 'node:fs';
 import type * as OpenPgp from 'openpgp';
 import { LbsError, messageOf } from '../errors.ts';
-import { showText } from '../std/byte-path.ts';
-
-type Library = typeof OpenPgp;
-
-const ARMOR_BLOCK =
-  /^-----BEGIN PGP (PUBLIC|PRIVATE) KEY BLOCK-----$[\s\S]*?^-----END PGP \1 KEY BLOCK-----$/gm;
-/** A keybox (pubring.kbx) says so eight bytes after its start; it is not in the OpenPGP format. */
-const KEYBOX_MAGIC = 'KBXf';
+import { type KeyLibrary, keyLabel, readKeys } from '../std/key-file.ts';
 
 /** An error about a key or a key file. */
 export function keyError(message: string, hint?: string, cause?: unknown): LbsError {
@@ -25,46 +16,20 @@ export function keyError(message: string, hint?: string, cause?: unknown): LbsEr
   });
 }
 
-/** `0123456789ABCDEF (Name <mail>)`, for messages. */
-export function keyLabel(key: OpenPgp.Key): string {
-  const user = key.getUserIDs()[0];
-  const id = key.getKeyID().toHex().toUpperCase();
-  return user === undefined ? id : `${id} (${showText(user)})`;
-}
-
-async function readAll(library: Library, file: string, hint: string): Promise<OpenPgp.Key[]> {
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(file);
-  } catch (error) {
-    throw keyError(`cannot read the key file ${file}: ${messageOf(error)}`, undefined, error);
-  }
-  try {
-    if (bytes.toString('latin1', 8, 12) === KEYBOX_MAGIC) throw new Error('it is a keybox of gpg');
-    if (bytes.length === 0) throw new Error('it is empty');
-    if (!bytes.includes('-----BEGIN PGP')) return await library.readKeys({ binaryKeys: bytes });
-    const blocks = bytes.toString('latin1').replaceAll('\r\n', '\n').match(ARMOR_BLOCK) ?? [];
-    if (blocks.length === 0) throw new Error('it has no complete key block');
-    const keys: OpenPgp.Key[] = [];
-    for (const block of blocks) keys.push(...(await library.readKeys({ armoredKeys: block })));
-    return keys;
-  } catch (error) {
-    throw keyError(`there is no usable key in ${file}: ${messageOf(error)}`, hint, error);
-  }
-}
-
 /** Public keys in `file`, at least one. @throws {LbsError} signature-key */
-export async function readPublicKeys(library: Library, file: string): Promise<OpenPgp.PublicKey[]> {
+export async function readPublicKeys(
+  library: KeyLibrary,
+  file: string,
+): Promise<OpenPgp.PublicKey[]> {
   const hint = `write the public keys with: gpg --armor --export KEY > ${file}`;
-  const keys = await readAll(library, file, hint);
-  if (keys.length === 0) throw keyError(`there is no key in ${file}`, hint);
+  const keys = await readKeys(library, file, { code: 'signature-key', hint });
   return keys.map((key) => key.toPublic());
 }
 
 /** The one secret key in `file`; public keys beside it do not count. */
-async function readSecretKey(library: Library, file: string): Promise<OpenPgp.PrivateKey> {
+async function readSecretKey(library: KeyLibrary, file: string): Promise<OpenPgp.PrivateKey> {
   const hint = `write the secret key with: gpg --armor --export-secret-keys KEY > ${file}`;
-  const keys = await readAll(library, file, hint);
+  const keys = await readKeys(library, file, { code: 'signature-key', hint });
   const secret = keys.filter((key) => key.isPrivate());
   const [only] = secret;
   if (only === undefined) {
@@ -114,7 +79,7 @@ export type AskPassphrase = () => Promise<{ value: string; variable: string } | 
  * @throws {LbsError} signature-key
  */
 export async function openSecretKey(
-  library: Library,
+  library: KeyLibrary,
   file: string,
   date: Date,
   ask: AskPassphrase,
