@@ -30,6 +30,7 @@ export type ErrorCode =
   | 'signature-bad'
   | 'signature-missing'
   | 'signature-key'
+  | 'encryption-key'
   | 'decryption-key'
   | 'snapshot-missing'
   | 'snapshot-ambiguous'
@@ -69,6 +70,7 @@ const EXIT_OF_CODE: Partial<Record<ErrorCode, number>> = {
   'signature-bad': EXIT.signature,
   'signature-missing': EXIT.signature,
   'signature-key': EXIT.signature,
+  'encryption-key': EXIT.signature,
   'decryption-key': EXIT.signature,
   interrupted: EXIT.interrupted,
 };

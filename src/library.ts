@@ -79,6 +79,7 @@ export type {
   SourceWarning,
 } from './report.ts';
 export type { ReadOptions, RestoreOptions, RestoreSummary } from './restore/restore-options.ts';
+export { DecryptKey } from './segments/decrypt-key.ts';
 export type { UploadOptions, UploadProtocol } from './stores/upload-options.ts';
 export { type BytePath, bytePath, showPath, utf8Of } from './std/byte-path.ts';
 

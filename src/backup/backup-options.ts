@@ -1,6 +1,7 @@
 /** What a backup is asked to do, and what it says it did: the library's and the CLI's contract. */
 import type { LbsError } from '../errors.ts';
 import type { Report } from '../report.ts';
+import type { DecryptKey } from '../segments/decrypt-key.ts';
 import type { RuleOptions } from '../sources/filesystem/rule-files.ts';
 import type { BytePath } from '../std/byte-path.ts';
 import type { UploadOptions } from '../stores/upload-options.ts';
@@ -27,6 +28,10 @@ export type BackupOptions = {
   readonly filterExtension?: string;
   /** Reverse filters by extension (`.xyz` -> command), besides the built-in ones. */
   readonly unfilters?: ReadonlyMap<string, string>;
+  /** Files with OpenPGP public keys, to all of which segments are encrypted behind the filter. */
+  readonly encryptTo?: readonly string[];
+  /** Secret keys, for the proof that what was encrypted can be read; without them gpg tries. */
+  readonly decryptKey?: DecryptKey;
   /** Shell command that signs the descriptor. */
   readonly signatureFilter?: string;
   /** File with an OpenPGP secret key that signs the descriptor. */

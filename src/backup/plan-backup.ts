@@ -2,11 +2,19 @@
  * What is decided before anything is written: options are checked, stores opened, rules read, paths
  * looked up. The first stage of run-backup.
  */
+import { realpathSync } from 'node:fs';
+import { relative } from 'node:path';
 import { LbsError } from '../errors.ts';
 import { parseIntent } from '../format/descriptor.ts';
 import { checkScheme, checkTag } from '../format/snapshot-name.ts';
 import { type Report, silentReport } from '../report.ts';
 import { type Filter, chooseFilter } from '../segments/filter.ts';
+import {
+  ENCRYPTED,
+  type BeginMessage,
+  checkEncryption,
+  openRecipients,
+} from '../segments/recipients.ts';
 import { segmentSizeOf } from '../segments/segment-writer.ts';
 import { type NamedPaths, resolveNamedPaths } from '../sources/filesystem/named-paths.ts';
 import { readRules } from '../sources/filesystem/rule-files.ts';
@@ -21,7 +29,11 @@ export type Plan = {
   readonly stores: StoreGroup;
   readonly localdb: string;
   readonly filter: Filter;
+  /** Undefined when segments are not encrypted behind the filter. */
+  readonly encrypt: BeginMessage | undefined;
   readonly named: NamedPaths;
+  /** To be told before anything is done. */
+  readonly notes: readonly string[];
   readonly selector: Selector;
   readonly segmentSizeBytes: number;
   readonly dryRun: boolean;
@@ -38,6 +50,7 @@ export async function makePlan(options: BackupOptions): Promise<Plan> {
   }
   const filter = chooseFilter(options.filter, options.filterExtension);
   const segmentSizeBytes = segmentSizeOf(options.segmentSizeBytes);
+  checkEncryption(options.encryptTo, filter, segmentSizeBytes);
   const report = options.report ?? silentReport;
   const stores = await storesOf(options, report);
   const named = resolveNamedPaths(options.paths);
@@ -47,17 +60,40 @@ export async function makePlan(options: BackupOptions): Promise<Plan> {
     includes: options.includes ?? [],
     rules: readRules(options.ruleFiles ?? {}),
   });
+  const localdb = options.localdb ?? stores.first.place;
+  const encrypt = await openRecipients(options.encryptTo);
+  const isEncrypted = encrypt !== undefined || ENCRYPTED.test(filter.extension);
   return {
     options,
     report,
     stores,
-    localdb: options.localdb ?? stores.first.place,
+    localdb,
     filter,
+    encrypt,
     named,
+    notes: [...named.notes, ...(isEncrypted ? clearTextNotes(stores, localdb) : [])],
     selector,
     segmentSizeBytes,
     dryRun: options.dryRun ?? false,
   };
+}
+
+/** The local database has names and checksums of all files. */
+function clearTextNotes({ live }: StoreGroup, localdb: string): string[] {
+  if (!live.some(({ place }) => isIn(place, localdb))) return [];
+  return [
+    `segments are encrypted, but the local database in ${localdb} is not, and lies with them: it has the names of all files. Keep it elsewhere, with --localdb=DIR`,
+  ];
+}
+
+/** False for what does not exist, as the command of an upload script. */
+function isIn(place: string, directory: string): boolean {
+  try {
+    const way = relative(realpathSync(place), realpathSync(directory));
+    return way !== '..' && !way.startsWith('../');
+  } catch {
+    return false;
+  }
 }
 
 /** @throws {LbsError} usage, store-missing */

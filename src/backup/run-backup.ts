@@ -58,7 +58,7 @@ export async function backup(options: BackupOptions): Promise<BackupSummary> {
   const plan = await makePlan(options);
   await checkBelievedSigning(options);
   if (!plan.dryRun) await plan.stores.each((store) => store.checkWritable());
-  for (const note of plan.named.notes) plan.report({ type: 'note', message: note });
+  for (const note of plan.notes) plan.report({ type: 'note', message: note });
   const lock = plan.dryRun ? checkUnlocked(plan.localdb) : lockLocaldb(plan.localdb);
   try {
     const open = plan.dryRun ? openScratchCopy(plan.localdb) : openDatabase(plan.localdb);
@@ -215,7 +215,8 @@ class Run {
     return new SegmentWriter({
       store: stores.segmentPlace(localdb),
       filter,
-      unfilters: options.unfilters ?? new Map(),
+      encrypt: this.#plan.encrypt,
+      reading: options,
       targetBytes: segmentSizeBytes,
       onStored: (segment) => {
         this.#index.addSegment(segment);

@@ -12,9 +12,9 @@ import { nearestName } from './nearest-name.ts';
 import { openReport } from './open-report.ts';
 import { COMMANDS } from './options.ts';
 import { percentOf } from './percent.ts';
-import { segmentSizeOf, signingOf } from './storing-flags.ts';
+import { encryptToOf, segmentSizeOf, signingOf } from './storing-flags.ts';
 import { markerNamesOf, namedPathsOf, rulesOf } from './selection-flags.ts';
-import { present, schemeOf, storesOf, unfiltersOf } from './store-flags.ts';
+import { decryptKeyOf, present, schemeOf, storesOf, unfiltersOf } from './store-flags.ts';
 
 const EXAMPLE = 'lbs --dest=/mnt/backup /home';
 const SLASH = 0x2f;
@@ -107,12 +107,14 @@ function backupOptionsOf(flags: FlagValues): BackupOptions {
     excludeIfPresent: markerNamesOf(flags),
     tags: flags.texts('tag').map(checkTag),
     ...signingOf(flags),
+    ...encryptToOf(flags),
     ...present({
       localdb: flags.text('localdb'),
       scheme: schemeOf(flags),
       filter: flags.text('filter'),
       filterExtension: flags.text('filter-extension'),
       unfilters: unfiltersOf(flags),
+      decryptKey: decryptKeyOf(flags),
       fullMetadata: flags.switch('full-metadata'),
       rebuildStatcache: flags.switch('rebuild-statcache'),
       rereadPercent: percentOf(flags, 'reread'),

@@ -15,7 +15,7 @@ import { openReport, verbosityOf } from './open-report.ts';
 import type { Output } from './output.ts';
 import { segmentSaid } from './show-segment.ts';
 import { present, readOptionsOf } from './store-flags.ts';
-import { segmentSizeOf, signingOf } from './storing-flags.ts';
+import { encryptToOf, segmentSizeOf, signingOf } from './storing-flags.ts';
 
 const counted = (count: number, one: string) =>
   `${humanCount(count)} ${count === 1 ? one : `${one}s`}`;
@@ -82,6 +82,7 @@ export function compactOptionsOf(input: CommandInput, report: Report): CompactOp
   return {
     ...readOptionsOf(input, 'lbs compact --store=/mnt/backup'),
     ...signingOf(flags),
+    ...encryptToOf(flags),
     dryRun: flags.isOn('dry-run'),
     report,
     ...present({

@@ -6,7 +6,7 @@ import { humanCount, humanSize } from '../std/human-size.ts';
 import type { CommandInput } from './command.ts';
 import { openReport, verbosityOf } from './open-report.ts';
 import { HEAL, SYNC } from './options-copy.ts';
-import { present, readOptionsOf, schemeOf, unfiltersOf } from './store-flags.ts';
+import { decryptKeyOf, present, readOptionsOf, schemeOf, unfiltersOf } from './store-flags.ts';
 
 const counted = (count: number, one: string) =>
   `${humanCount(count)} ${count === 1 ? one : `${one}s`}`;
@@ -35,6 +35,7 @@ export async function runSync(input: CommandInput): Promise<number> {
         scheme: schemeOf(flags),
         verifyKey: flags.text('verify-key'),
         unfilters: unfiltersOf(flags),
+        decryptKey: decryptKeyOf(flags),
       }),
     });
     report.close();

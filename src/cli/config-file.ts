@@ -26,6 +26,8 @@ const KIND_OF_KEY: ReadonlyMap<string, Kind> = new Map<string, Kind>([
   ['scheme', 'value'],
   ['filter', 'value'],
   ['filter-extension', 'value'],
+  ['encrypt-to', 'list'],
+  ['decrypt-key', 'value'],
   ['signature-filter', 'value'],
   ['sign-key', 'value'],
   ['verify-key', 'value'],

@@ -85,7 +85,18 @@ export const UNFILTER: OptionSpec = {
   repeatable: true,
   help: 'how to read files of the store that end in EXT, as in --unfilter=".gpg=gpg --decrypt"',
 };
+export const DECRYPT_KEY: OptionSpec = {
+  name: 'decrypt-key',
+  value: 'FILE',
+  help: 'decrypt .gpg segments with the OpenPGP secret keys in FILE, and no gpg; a passphrase comes from LBS_DECRYPT_PASSPHRASE, LBS_DECRYPT_PASSPHRASE_FILE or LBS_DECRYPT_PASSPHRASE_COMMAND',
+};
 
+export const ENCRYPT_TO: OptionSpec = {
+  name: 'encrypt-to',
+  value: 'FILE',
+  repeatable: true,
+  help: 'encrypt segments, behind the filter, to all OpenPGP public keys in FILE; needs no gpg and no secret key',
+};
 export const FILTER: OptionSpec = {
   name: 'filter',
   value: 'COMMAND',
@@ -164,7 +175,7 @@ export const VERIFY_KEY: OptionSpec = {
 
 export const WHAT_TO_READ: OptionGroup = {
   title: 'What to read',
-  options: [STORE, SCHEME, VERIFY_KEY, UNFILTER],
+  options: [STORE, SCHEME, VERIFY_KEY, UNFILTER, DECRYPT_KEY],
 };
 
 /** Rules of a backup and of a restore. */

@@ -1,6 +1,8 @@
 /** The command that stores anew what is still used of segments. A part of the table in options.ts. */
 import {
   type CommandSpec,
+  DECRYPT_KEY,
+  ENCRYPT_TO,
   DONE,
   FAILED,
   FILTER,
@@ -45,7 +47,10 @@ export const COMPACT: CommandSpec = {
       ],
     },
     { title: 'Where', options: [STORE, SCHEME, VERIFY_KEY, LOCALDB_ELSEWHERE] },
-    { title: 'How it is stored', options: [FILTER, FILTER_EXTENSION, UNFILTER, SEGMENT_SIZE] },
+    {
+      title: 'How it is stored',
+      options: [FILTER, FILTER_EXTENSION, ENCRYPT_TO, UNFILTER, DECRYPT_KEY, SEGMENT_SIZE],
+    },
     SIGNING,
     WHAT_IS_SAID,
   ],

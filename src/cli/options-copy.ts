@@ -1,6 +1,7 @@
 /** The commands that copy between stores: sync, heal. A part of the table in options.ts. */
 import {
   type CommandSpec,
+  DECRYPT_KEY,
   DONE,
   FAILED,
   INTERRUPTED,
@@ -31,7 +32,11 @@ export const SYNC: CommandSpec = {
     'SOURCE and DESTINATION are stores; DESTINATION is a directory that exists. Without a SNAPSHOT all are copied. Every file is checked where it arrives. Nothing is ever taken out of DESTINATION. Stopped at any time, the same command goes on.',
     SNAPSHOT_WORDS,
   ],
-  groups: [HOW, { title: 'What to read', options: [SCHEME, VERIFY_KEY, UNFILTER] }, WHAT_IS_SAID],
+  groups: [
+    HOW,
+    { title: 'What to read', options: [SCHEME, VERIFY_KEY, UNFILTER, DECRYPT_KEY] },
+    WHAT_IS_SAID,
+  ],
   exits: [
     DONE,
     FAILED,
@@ -59,6 +64,7 @@ export const REBUILD: CommandSpec = {
         { name: 'localdb', value: 'DIR', help: 'where the database is to be; default: the store' },
         VERIFY_KEY,
         UNFILTER,
+        DECRYPT_KEY,
         {
           name: 'check',
           help: 'read all segments, and leave out those that are not as their checksums say',

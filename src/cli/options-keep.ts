@@ -1,6 +1,8 @@
 /** The commands that keep or forget snapshots: forget, hold, release, tag. A part of options.ts. */
 import {
   type CommandSpec,
+  DECRYPT_KEY,
+  ENCRYPT_TO,
   DONE,
   FAILED,
   FILTER,
@@ -178,7 +180,10 @@ export const PRUNE: CommandSpec = {
       ],
     },
     { title: 'Where', options: [STORE, SCHEME, VERIFY_KEY, LOCALDB_ELSEWHERE] },
-    { title: 'How compacting stores', options: [FILTER, FILTER_EXTENSION, UNFILTER] },
+    {
+      title: 'How compacting stores',
+      options: [FILTER, FILTER_EXTENSION, ENCRYPT_TO, UNFILTER, DECRYPT_KEY],
+    },
     SIGNING,
     WHAT_IS_SAID_SHORTLY,
   ],

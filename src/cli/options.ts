@@ -5,7 +5,9 @@
  */
 import {
   type CommandSpec,
+  DECRYPT_KEY,
   DONE,
+  ENCRYPT_TO,
   FAILED,
   FILTER,
   FILTER_EXTENSION,
@@ -72,7 +74,9 @@ export const BACKUP: CommandSpec = {
       options: [
         FILTER,
         FILTER_EXTENSION,
+        ENCRYPT_TO,
         UNFILTER,
+        DECRYPT_KEY,
         SEGMENT_SIZE,
         {
           name: 'full-metadata',

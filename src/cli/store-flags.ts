@@ -1,6 +1,7 @@
 /** From options to the fields that several library functions share: store, keys, filters. */
 import { LbsError } from '../errors.ts';
 import { checkScheme } from '../format/snapshot-name.ts';
+import { DecryptKey } from '../segments/decrypt-key.ts';
 import type { ReadOptions } from '../restore/restore-options.ts';
 import type { CommandInput } from './command.ts';
 import type { FlagValues } from './flag-values.ts';
@@ -59,13 +60,24 @@ export function unfiltersOf(flags: FlagValues): ReadonlyMap<string, string> | un
   return unfilters.size === 0 ? undefined : unfilters;
 }
 
+/** The secret keys that decrypt; the file is read when one is needed. @throws {LbsError} usage */
+export function decryptKeyOf(flags: FlagValues): DecryptKey | undefined {
+  const file = flags.text('decrypt-key');
+  return file === undefined ? undefined : new DecryptKey(file);
+}
+
 /** What every command that reads a store needs. @throws {LbsError} usage */
 export function readOptionsOf({ flags, signal }: CommandInput, example: string): ReadOptions {
   const verifyKey = flags.text('verify-key');
   return {
     store: storeOf(flags, example),
     signal,
-    ...present({ scheme: schemeOf(flags), verifyKey, unfilters: unfiltersOf(flags) }),
+    ...present({
+      scheme: schemeOf(flags),
+      verifyKey,
+      unfilters: unfiltersOf(flags),
+      decryptKey: decryptKeyOf(flags),
+    }),
   };
 }
 

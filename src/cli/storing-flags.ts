@@ -1,4 +1,4 @@
-/** Options of commands that store something: how large segments are, and who signs. */
+/** Options of commands that store something: how large segments are, who can read them, and who signs. */
 import { LbsError } from '../errors.ts';
 import { parseSize } from '../std/human-size.ts';
 import type { FlagValues } from './flag-values.ts';
@@ -13,6 +13,12 @@ export function segmentSizeOf(flags: FlagValues): number | undefined {
   throw new LbsError('usage', `--segment-size=${JSON.stringify(text)} is not a size`, {
     hint: 'write bytes, or a number with k, M or G: --segment-size=16M',
   });
+}
+
+/** Whom to encrypt to: keys of the configuration do not add to those of the command line. */
+export function encryptToOf(flags: FlagValues): { encryptTo?: string[] } {
+  const encryptTo = flags.choices('encrypt-to');
+  return encryptTo.length === 0 ? {} : { encryptTo };
 }
 
 /** How to sign: what the command line says wins over the configuration. @throws {LbsError} usage */

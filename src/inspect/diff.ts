@@ -42,7 +42,7 @@ export async function diff(options: DiffOptions): Promise<Diff> {
   const files = [options.snapshot, options.other].map((word) =>
     resolveSnapshot(store, word, { scheme }),
   );
-  const source = new SegmentSource(store, options.unfilters);
+  const source = new SegmentSource(store, options);
   const objects = new MetadataObjects(source, { signal });
   const table = new ChangeTable();
   try {

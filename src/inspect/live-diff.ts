@@ -64,7 +64,7 @@ export async function diffLive(options: LiveDiffOptions): Promise<LiveDiff> {
   const snapshot = await openSnapshot(store, file, { verifyKey });
   const named = namedPaths(options.path, snapshot.descriptor);
   const root = options.path === undefined ? TOP : toBytePath(named.roots[0] ?? asByteText('.'));
-  const source = new SegmentSource(store, options.unfilters);
+  const source = new SegmentSource(store, options);
   const objects = new MetadataObjects(source, { signal, isSearch: !isTop(root) });
   const table = new ChangeTable();
   try {

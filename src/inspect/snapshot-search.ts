@@ -92,7 +92,7 @@ class SnapshotSearch {
     this.#store = store;
     this.#options = options;
     this.#search = search;
-    this.#source = new SegmentSource(store, options.unfilters);
+    this.#source = new SegmentSource(store, options);
     this.#objects = this.#newObjects();
   }
 

@@ -16,6 +16,7 @@ import { LogRewriter } from '../metadata/rewrite-log.ts';
 import type { Report } from '../report.ts';
 import { DryRunSegments, type SegmentSink } from '../segments/dry-run-segments.ts';
 import type { Filter } from '../segments/filter.ts';
+import type { BeginMessage } from '../segments/recipients.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
 import { SegmentWriter } from '../segments/segment-writer.ts';
 import { ThreadFiles } from '../segments/thread-file.ts';
@@ -41,6 +42,8 @@ export type CompactionTools = {
   readonly options: CompactOptions;
   readonly report: Report;
   readonly filter: Filter;
+  /** Undefined when segments are not encrypted behind the filter. */
+  readonly encrypt: BeginMessage | undefined;
   readonly targetBytes: number;
   readonly index: BlockIndex;
   readonly table: SnapshotTable;
@@ -129,11 +132,11 @@ export class CompactionRun {
   }
 
   #segmentWriter(): SegmentWriter {
-    const { store, filter, targetBytes, options, index, report } = this.#tools;
+    const { store, filter, encrypt, targetBytes, options, index, report } = this.#tools;
     const files = new ThreadFiles();
     return new SegmentWriter({
-      ...{ store, filter, targetBytes },
-      unfilters: options.unfilters ?? new Map(),
+      ...{ store, filter, encrypt, targetBytes },
+      reading: options,
       onStored: (segment) => {
         index.addSegment(segment);
         this.#addedBytes += segment.storedBytes;
@@ -260,8 +263,8 @@ export class CompactionRun {
   async #replace(roots: ReadonlyMap<string, string>): Promise<void> {
     const { store, options, known } = this.#tools;
     const { source, objects } = this.#reading;
-    const { signal, unfilters, onSnapshot } = options;
-    const stored = new SegmentSource(store, unfilters);
+    const { signal, onSnapshot } = options;
+    const stored = new SegmentSource(store, options);
     const written = new MetadataObjects(stored, { signal });
     const digestOf = (segment: string, object: number) => known.digestOf(segment, object);
     const before = new LogSurvey(source, objects, {

@@ -16,6 +16,8 @@ export type CompactOptions = Omit<ReadOptions, 'scheme'> & {
   /** Shell command between tar and file; default `zstd -c`. */
   readonly filter?: string;
   readonly filterExtension?: string;
+  /** Files with OpenPGP public keys, to all of which new segments are encrypted. */
+  readonly encryptTo?: readonly string[];
   /** What signs the descriptors that take the place of signed ones. */
   readonly signKey?: string;
   readonly signatureFilter?: string;

@@ -28,6 +28,7 @@ import { SnapshotTable } from '../localdb/snapshot-table.ts';
 import { MetadataObjects } from '../metadata/metadata-objects.ts';
 import { silentReport } from '../report.ts';
 import { chooseFilter } from '../segments/filter.ts';
+import { ENCRYPTED, checkEncryption, openRecipients } from '../segments/recipients.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
 import { segmentSizeOf } from '../segments/segment-writer.ts';
 import { snapshotsAmong } from '../snapshots/open-snapshot.ts';
@@ -49,6 +50,8 @@ import { SnapshotReplacer } from './replace-snapshot.ts';
 export async function compact(options: CompactOptions): Promise<CompactSummary> {
   const filter = chooseFilter(options.filter, options.filterExtension);
   const targetBytes = segmentSizeOf(options.segmentSizeBytes);
+  checkEncryption(options.encryptTo, filter, targetBytes);
+  const encrypt = await openRecipients(options.encryptTo);
   const store = openStore(options.store);
   const localdb = options.localdb ?? store.place;
   if (!existsSync(join(localdb, LOCALDB_FILE))) {
@@ -67,7 +70,7 @@ export async function compact(options: CompactOptions): Promise<CompactSummary> 
       const compacted = new CompactedTable(open);
       const sign = signerFor(options);
       const tools: CompactionTools = {
-        ...{ store, open, options, filter, targetBytes, index, table, compacted },
+        ...{ store, open, options, filter, encrypt, targetBytes, index, table, compacted },
         report: options.report ?? silentReport,
         known: new SegmentObjects(open),
         replacer: new SnapshotReplacer({
@@ -92,8 +95,8 @@ class Compaction {
 
   async run(): Promise<CompactSummary> {
     const { store, open, options, report, targetBytes } = this.#tools;
-    const { index, table, known, compacted } = this.#tools;
-    const { dryRun = false, unfilters, signal } = options;
+    const { index, table, known, compacted, filter, encrypt } = this.#tools;
+    const { dryRun = false, signal } = options;
     const finished: RenamedSnapshot[] = [];
     if (!dryRun) {
       store.recall(open);
@@ -101,7 +104,7 @@ class Compaction {
       finished.push(...(await this.#finishEarlier()));
     }
     const files = store.list();
-    const source = new SegmentSource(store, unfilters, files);
+    const source = new SegmentSource(store, options, files);
     const snapshots = snapshotsAmong(files).filter(
       ({ name }) => options.without?.has(name) !== true,
     );
@@ -116,6 +119,7 @@ class Compaction {
       const plan = new CompactionPlan({
         ...{ source, snapshots, cleaning, objects, options, report, targetBytes },
         ...{ index, table, known },
+        encrypts: encrypt !== undefined || ENCRYPTED.test(filter.extension),
         hasBegun: (name) => compacted.has(name),
       });
       await plan.make();
@@ -137,8 +141,8 @@ class Compaction {
     const unfinished = replacer.unfinished(snapshotsAmong(store.list()));
     const finished: RenamedSnapshot[] = [];
     if (unfinished.length === 0) return finished;
-    const { unfilters, signal } = options;
-    const source = new SegmentSource(store, unfilters);
+    const { signal } = options;
+    const source = new SegmentSource(store, options);
     const objects = new MetadataObjects(source, { signal });
     try {
       const digestOf = (segment: string, object: number) => known.digestOf(segment, object);

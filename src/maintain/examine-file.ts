@@ -12,6 +12,7 @@ import { type ErrorCode, LbsError, messageOf } from '../errors.ts';
 import { CHECKSUM_ALGORITHMS, type ChecksumAlgorithm } from '../format/checksum.ts';
 import { isDamage } from '../metadata/metadata-objects.ts';
 import { objectsOf } from '../segments/segment-source.ts';
+import type { Reading } from '../segments/unfilter.ts';
 import { freeMemory } from '../std/free-memory.ts';
 import { GrowingBytes } from '../std/growing-bytes.ts';
 
@@ -60,7 +61,7 @@ export type Examined = {
 };
 
 export type ExamineOptions = {
-  readonly unfilters: ReadonlyMap<string, string> | undefined;
+  readonly reading: Reading;
   readonly signal: AbortSignal | undefined;
 };
 

@@ -6,6 +6,8 @@ import type { Worker } from 'node:worker_threads';
 import { LbsError, messageOf } from '../errors.ts';
 import { HELPER_THREAD, helperCount } from '../restore/segment-helpers.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
+import { readingForThread } from '../segments/told-keys.ts';
+import type { Reading } from '../segments/unfilter.ts';
 import { startThread } from '../std/start-thread.ts';
 import type { OpenFile } from '../stores/store.ts';
 import { type Examined, type ExamineOrder, examineFile } from './examine-file.ts';
@@ -33,10 +35,12 @@ class Helper {
     [];
   #died: { error: unknown } | undefined;
 
-  constructor(setup: HelperSetup) {
+  constructor(source: Reading) {
+    const { reading, transferList } = readingForThread(source);
+    const workerData: HelperSetup = reading;
     this.#worker = startThread('maintain/examine-helper', import.meta.url, {
       ...HELPER_THREAD,
-      workerData: setup,
+      ...{ workerData, transferList },
     });
     this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
     this.#worker.on('message', (examined: Examined) => this.#waiting.shift()?.resolve(examined));
@@ -72,7 +76,7 @@ export async function examineFiles(
   files: readonly FileToExamine[],
   { source, signal, done }: ExamineFilesOptions,
 ): Promise<void> {
-  const { unfilters } = source;
+  const { reading } = source;
   const left = files.values();
   let failure: { error: unknown } | undefined;
   const work = async (examine: (order: ExamineOrder) => Promise<Examined>): Promise<void> => {
@@ -84,11 +88,11 @@ export async function examineFiles(
   const bytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const helpers = Array.from(
     { length: bytes < HELPED_BYTES_MIN ? 0 : helperCount() },
-    () => new Helper({ unfilters }),
+    () => new Helper(reading),
   );
   const closeHelpers = () => Promise.all(helpers.map((helper) => helper.close()));
   const ways = [
-    (order: ExamineOrder) => examineFile(order, { unfilters, signal }),
+    (order: ExamineOrder) => examineFile(order, { reading, signal }),
     ...helpers.flatMap((helper) =>
       Array.from({ length: SENT_MAX }, () => (order: ExamineOrder) => helper.examine(order)),
     ),

@@ -4,22 +4,23 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { LbsError } from '../errors.ts';
-import { type ExamineOptions, type ExamineOrder, examineFile } from './examine-file.ts';
+import { type ThreadReading, readingInThread } from '../segments/told-keys.ts';
+import { type ExamineOrder, examineFile } from './examine-file.ts';
 
 /** `undefined` asks it to end. */
 export type HelperMessage = ExamineOrder | undefined;
-export type HelperSetup = Pick<ExamineOptions, 'unfilters'>;
+export type HelperSetup = ThreadReading;
 
 if (parentPort === null) throw new LbsError('internal', 'a helper without a main thread');
 const port = parentPort;
-const { unfilters } = workerData as HelperSetup;
+const reading = readingInThread(workerData as HelperSetup);
 const stopping = new AbortController();
 
 let busy = Promise.resolve();
 
 async function examine(order: ExamineOrder): Promise<void> {
   if (stopping.signal.aborted) return;
-  const examined = await examineFile(order, { unfilters, signal: stopping.signal });
+  const examined = await examineFile(order, { reading, signal: stopping.signal });
   const { objects } = examined;
   port.postMessage(examined, objects === undefined ? [] : [objects.records.buffer]);
 }

@@ -40,10 +40,11 @@ export class HealSide {
   /** What all lists say; read at first use. */
   #allSums: Map<string, Sums> | undefined;
 
-  constructor(store: Store, { unfilters, verifyKey, signal }: HealOptions) {
+  constructor(store: Store, options: HealOptions) {
+    const { verifyKey, signal } = options;
     const files = store.list();
     this.store = store;
-    this.source = new SegmentSource(store, unfilters, files);
+    this.source = new SegmentSource(store, options, files);
     this.sums = { source: this.source, segmentLists: segmentListsAmong(files), signal };
     this.snapshots = new Map(snapshotsAmong(files).map((snapshot) => [snapshot.name, snapshot]));
     this.#verifyKey = verifyKey;

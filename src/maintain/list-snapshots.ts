@@ -21,7 +21,7 @@ import type { SnapshotInfo } from './verify-options.ts';
 export async function list(options: ReadOptions): Promise<SnapshotInfo[]> {
   const store = openStore(options.store);
   const files = store.list();
-  const source = new SegmentSource(store, options.unfilters, files);
+  const source = new SegmentSource(store, options, files);
   const infos: SnapshotInfo[] = [];
   const notes = new NotesOfStore(files);
   for (const snapshot of snapshotsAmong(files)) {

@@ -76,8 +76,8 @@ class ParityRun {
 
   /** What the snapshots say of segments. */
   async readLists(): Promise<void> {
-    const { verifyKey, scheme, signal, unfilters } = this.#options;
-    const source = new SegmentSource(this.#store, unfilters, this.#files);
+    const { verifyKey, scheme, signal } = this.#options;
+    const source = new SegmentSource(this.#store, this.#options, this.#files);
     const lists = { source, segmentLists: segmentListsAmong(this.#files), signal };
     const all = snapshotsAmong(this.#files);
     const chosen = scheme === undefined ? all : all.filter((one) => (one.scheme ?? '') === scheme);

@@ -26,6 +26,7 @@ import {
 } from './choose-victims.ts';
 import type { CompactOptions } from './compact-options.ts';
 import { LogSurvey } from './log-survey.ts';
+import { ENCRYPTED } from '../segments/recipients.ts';
 import { FreeNames } from './replace-snapshot.ts';
 import { ObjectBits } from './used-objects.ts';
 
@@ -44,6 +45,8 @@ export type PlanParts = {
   readonly options: CompactOptions;
   /** Size of a segment in the store. */
   readonly targetBytes: number;
+  /** New segments will be encrypted. */
+  readonly encrypts: boolean;
   readonly report: Report;
 };
 
@@ -94,6 +97,7 @@ export class CompactionPlan {
         only: only.length > 0 ? new Set(only) : undefined,
       },
     );
+    if (victims.size > 0) this.#checkEncryption();
     this.victims = victims;
     this.#affected = affected;
     for (const [why, count] of left) this.#left.set(why, count);
@@ -103,6 +107,21 @@ export class CompactionPlan {
       if (this.dataOf(victim) === undefined) this.leave([victim.name], UNKNOWN_OBJECTS);
     }
     this.#namesFor();
+  }
+
+  /** What was a secret of the store stays one. @throws {LbsError} usage */
+  #checkEncryption(): void {
+    const { source, encrypts } = this.#parts;
+    if (encrypts) return;
+    const encrypted = source.store.names().find((name) => ENCRYPTED.test(name));
+    if (encrypted === undefined) return;
+    throw new LbsError(
+      'usage',
+      `this store has encrypted segments (${encrypted}), and new ones would not be`,
+      {
+        hint: 'nothing was changed; give --encrypt-to=FILE, or a --filter that encrypts',
+      },
+    );
   }
 
   #open(snapshot: SnapshotFile): Promise<OpenedDescriptor> {

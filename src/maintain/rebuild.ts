@@ -55,7 +55,7 @@ export async function rebuild(options: RebuildOptions): Promise<RebuildSummary> 
     removeAside(aside);
     refuseExisting(localdb);
     makeAside(aside);
-    const source = new SegmentSource(store, options.unfilters, files);
+    const source = new SegmentSource(store, options, files);
     const summary = await build({ store, source, snapshots, aside }, options);
     putInPlace(aside, localdb);
     return summary;

@@ -57,7 +57,7 @@ const KINDS: readonly SumsKind[] = ['sha1', 'sha256'];
 export async function repair(options: RepairOptions): Promise<RepairSummary> {
   const store = openStore(options.store);
   const files = store.list();
-  const objects = new MetadataObjects(new SegmentSource(store, options.unfilters, files), {
+  const objects = new MetadataObjects(new SegmentSource(store, options, files), {
     signal: options.signal,
   });
   try {
@@ -109,7 +109,7 @@ class RepairRun {
     this.#objects = objects;
     this.#options = options;
     this.#report = options.report ?? silentReport;
-    this.#source = new SegmentSource(store, options.unfilters, files);
+    this.#source = new SegmentSource(store, options, files);
     this.#sums = new RebuiltSums(this.#source, options.signal);
     const segmentLists = segmentListsAmong(files);
     this.#lists = { source: this.#source, segmentLists, signal: options.signal };

@@ -44,7 +44,7 @@ export class RetentionCandidates {
   /** `files`: the listing of `store`. */
   constructor(store: Store, files: readonly StoredFile[], options: CandidateOptions) {
     this.#store = store;
-    this.#source = new SegmentSource(store, undefined, files);
+    this.#source = new SegmentSource(store, {}, files);
     this.#notes = new NotesOfStore(files);
     this.#options = options;
   }

@@ -43,7 +43,7 @@ export class SnapshotMetadata {
     const store = openStore(options.store);
     const file = resolveSnapshot(store, options.snapshot, options);
     const { name, descriptor } = await openSnapshot(store, file, options);
-    const source = new SegmentSource(store, options.unfilters);
+    const source = new SegmentSource(store, options);
     return new SnapshotMetadata(name, descriptor, source, options);
   }
 

@@ -74,7 +74,7 @@ export async function readList(
   const sums = new Map<string, Sums>();
   const expected = recorded === undefined ? undefined : `${recorded.algorithm}=${recorded.hex}`;
   if (kind === 'segments') {
-    const options = { overrides: source.unfilters, signal };
+    const options = { ...source.reading, signal };
     const found = { name: file, expected, segmentCount };
     for (const one of await readSegmentList(source.store, found, options)) {
       const segmentFile = one.file ?? source.fileOf(one.segment)?.name;

@@ -1,5 +1,6 @@
 /** What a sync is asked to do, and what it says it did: the library's and the CLI's contract. */
 import type { Report } from '../report.ts';
+import type { DecryptKey } from '../segments/decrypt-key.ts';
 
 export type SyncOptions = {
   /** The store that has the snapshots. */
@@ -13,6 +14,8 @@ export type SyncOptions = {
   readonly verifyKey?: string;
   /** Reverse filters by extension, for the lists of Cumulus 0.11. */
   readonly unfilters?: ReadonlyMap<string, string>;
+  /** Secret keys that decrypt these lists. */
+  readonly decryptKey?: DecryptKey;
   /** Say what would be copied. */
   readonly dryRun?: boolean;
   readonly report?: Report;

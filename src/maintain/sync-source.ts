@@ -4,6 +4,7 @@
  */
 import { LbsError, messageOf } from '../errors.ts';
 import { parseSegmentFile } from '../format/snapshot-name.ts';
+import type { DecryptKey } from '../segments/decrypt-key.ts';
 import { SegmentSource } from '../segments/segment-source.ts';
 import {
   type OpenSnapshot,
@@ -34,6 +35,7 @@ export type NeededFiles = {
 export type SyncSourceOptions = {
   readonly verifyKey?: string | undefined;
   readonly unfilters?: ReadonlyMap<string, string> | undefined;
+  readonly decryptKey?: DecryptKey | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly note: (message: string) => void;
 };
@@ -47,7 +49,7 @@ export class SyncSource {
   constructor(store: Store, files: readonly StoredFile[], options: SyncSourceOptions) {
     this.store = store;
     this.#options = options;
-    this.#source = new SegmentSource(store, options.unfilters, files);
+    this.#source = new SegmentSource(store, options, files);
     const { signal } = options;
     this.#sums = { source: this.#source, segmentLists: segmentListsAmong(files), signal };
   }

@@ -113,9 +113,11 @@ class SyncRun {
   #hasRecovery = false;
 
   constructor({ from, files, to, destination, options }: Parts) {
-    const { report = silentReport, verifyKey, unfilters, signal } = options;
+    const { report = silentReport, verifyKey, unfilters, decryptKey, signal } = options;
     const note = (message: string) => report({ type: 'note', message });
-    this.#source = new SyncSource(from, files, { verifyKey, unfilters, signal, note });
+    this.#source = new SyncSource(from, files, {
+      ...{ verifyKey, unfilters, decryptKey, signal, note },
+    });
     this.#to = to;
     this.#destination = destination;
     this.#options = options;

@@ -74,7 +74,7 @@ class UsageReader {
   constructor(options: ReadOptions) {
     this.#options = options;
     this.#report = options.report ?? silentReport;
-    this.#source = new SegmentSource(openStore(options.store), options.unfilters);
+    this.#source = new SegmentSource(openStore(options.store), options);
     this.#objects = new MetadataObjects(this.#source, { signal: options.signal });
   }
 
@@ -214,7 +214,7 @@ async function sumsOf(
   const store = openStore(options.store);
   const file = resolveAmong(store, snapshotsAmong(store.list()), word, options.scheme);
   const { name, descriptor } = await openSnapshot(store, file, options);
-  const source = new SegmentSource(store, options.unfilters);
+  const source = new SegmentSource(store, options);
   const report = options.report ?? silentReport;
   const sums = new Map<string, Sum>();
   const entries = readMetadata(source, descriptor, {

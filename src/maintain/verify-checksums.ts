@@ -166,7 +166,7 @@ export class ChecksumVerifier {
   }
 
   async #readSegmentList(snapshot: string, list: SegmentListFile): Promise<ListedSegment[]> {
-    const options = { overrides: this.#source.unfilters, signal: this.#run.signal };
+    const options = { ...this.#source.reading, signal: this.#run.signal };
     try {
       return await readSegmentList(this.#store, list, options);
     } catch (error) {

@@ -51,7 +51,7 @@ export async function verify(options: VerifyOptions): Promise<VerifySummary> {
   const { depth = 'checksums', verifyKey, signal, report = silentReport } = options;
   const store = openStore(options.store);
   const files = store.list();
-  const source = new SegmentSource(store, options.unfilters, files);
+  const source = new SegmentSource(store, options, files);
   const all = snapshotsAmong(files);
   const chosen = choose(store, all, options);
   const isOfAll = (options.snapshots ?? []).length === 0;

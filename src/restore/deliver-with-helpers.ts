@@ -44,7 +44,7 @@ export async function deliverWithHelpers(delivery: HelpedDelivery): Promise<void
   const { plan, source, options } = delivery;
   const left = plan.segments.values();
   const helpers = new SegmentHelpers<HelpedSegment>({
-    setup: { duty: options.duty, unfilters: source.unfilters },
+    setup: { duty: options.duty, reading: source.reading },
     nextSegment: (forHelper) => {
       const { value, done } = left.next();
       if (done === true) return undefined;

@@ -8,6 +8,7 @@
  * said about it.
  */
 import type { ErrorCode } from '../errors.ts';
+import type { ThreadReading } from '../segments/told-keys.ts';
 import type { Piece } from './content-plan.ts';
 
 /** What a helper does with pieces that have a task. */
@@ -22,7 +23,7 @@ export const NO_DIGEST = Buffer.from('-');
 
 export type HelperSetup = {
   readonly duty: HelperDuty;
-  readonly unfilters: ReadonlyMap<string, string> | undefined;
+  readonly reading: ThreadReading;
 };
 
 /** Pieces in the order of the plan, with their tasks. */

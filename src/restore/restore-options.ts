@@ -1,5 +1,6 @@
 /** What a restore is asked to do, and what it says it did: the library's and the CLI's contract. */
 import type { Report } from '../report.ts';
+import type { DecryptKey } from '../segments/decrypt-key.ts';
 import type { BytePath } from '../std/byte-path.ts';
 
 /** How to read a store: shared by every command that reads one. */
@@ -12,6 +13,8 @@ export type ReadOptions = {
   readonly verifyKey?: string;
   /** Reverse filters by extension (`.xyz` -> command), besides the built-in ones. */
   readonly unfilters?: ReadonlyMap<string, string>;
+  /** Secret keys that decrypt `.gpg` files; without them gpg does it. */
+  readonly decryptKey?: DecryptKey;
   readonly report?: Report;
   readonly signal?: AbortSignal;
 };

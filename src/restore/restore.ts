@@ -77,7 +77,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreSummary> 
   if (options.undoDir !== undefined) {
     UndoDirectory.check(options.undoDir, place, target, store.place);
   }
-  const source = new SegmentSource(store, options.unfilters);
+  const source = new SegmentSource(store, options);
   const tally = new RestoreTally(snapshot.name, options.report ?? silentReport, options.signal);
   const ledger = new RestoreLedger();
   const plan = new ContentPlan();

@@ -12,6 +12,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { LbsError, messageOf } from '../errors.ts';
 import { type SegmentObject, objectsOf } from '../segments/segment-source.ts';
+import { readingInThread } from '../segments/told-keys.ts';
 import { ObjectCheck } from './content-handler.ts';
 import type {
   HelperEnd,
@@ -31,6 +32,7 @@ const NEWS_BYTES = 1024 * 1024;
 if (parentPort === null) throw new LbsError('internal', 'a helper without a main thread');
 const port = parentPort;
 const setup = workerData as HelperSetup;
+const reading = readingInThread(setup.reading);
 const stopping = new AbortController();
 
 /** Waits while too many bytes are on their way to the main thread. */
@@ -173,8 +175,7 @@ async function work(segmentJob: SegmentJob, doTask: DoTask): Promise<void> {
   let error: HelperEnd['error'];
   try {
     const file = { fd, sizeBytes, close: () => undefined };
-    const { unfilters } = setup;
-    const options = { segment, fileName, unfilters, signal: stopping.signal };
+    const options = { segment, fileName, reading, signal: stopping.signal };
     for await (const batch of objectsOf(file, options)) {
       for (const object of batch) {
         objects++;

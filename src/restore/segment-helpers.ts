@@ -10,9 +10,17 @@
 import { availableParallelism } from 'node:os';
 import type { Worker } from 'node:worker_threads';
 import { LbsError } from '../errors.ts';
+import { readingForThread } from '../segments/told-keys.ts';
+import type { Reading } from '../segments/unfilter.ts';
 import { startThread } from '../std/start-thread.ts';
 import type { OpenFile } from '../stores/store.ts';
-import type { HelperNews, HelperOrder, HelperSetup, SegmentJob } from './helper-messages.ts';
+import type {
+  HelperDuty,
+  HelperNews,
+  HelperOrder,
+  HelperSetup,
+  SegmentJob,
+} from './helper-messages.ts';
 
 /** Beside the main thread. Each takes 19 MB before it does anything. */
 const HELPERS_MAX = 1;
@@ -89,10 +97,12 @@ class Helper {
   readonly #running: BegunSegment[] = [];
   #died: { error: unknown } | undefined;
 
-  constructor(setup: HelperSetup, onEnd: () => void) {
+  constructor({ duty, reading: read }: HelpersSetup, onEnd: () => void) {
+    const { reading, transferList } = readingForThread(read);
+    const workerData: HelperSetup = { duty, reading };
     this.#worker = startThread('restore/segment-helper', import.meta.url, {
       ...HELPER_THREAD,
-      workerData: setup,
+      ...{ workerData, transferList },
     });
     this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
     this.#worker.on('message', (news: HelperNews) => {
@@ -132,8 +142,11 @@ class Helper {
   }
 }
 
+/** What each helper is told to do, and how the store is read. */
+export type HelpersSetup = { readonly duty: HelperDuty; readonly reading: Reading };
+
 export type HelpersOptions<Segment extends BegunSegment> = {
-  readonly setup: HelperSetup;
+  readonly setup: HelpersSetup;
   /** The next segment, for a helper or for the main thread; undefined after the last one. */
   readonly nextSegment: (forHelper: boolean) => Segment | undefined;
   readonly signal: AbortSignal | undefined;

@@ -70,7 +70,7 @@ export class CodecSink implements FilterSink {
   }
 
   async finish(): Promise<FilteredFile> {
-    this.#file ??= this.#pool.smallFile(this.#fd);
+    this.#file ??= await this.#pool.smallFile(this.#fd);
     this.#send(this.#file);
     return await this.#file.finish();
   }

@@ -8,7 +8,14 @@
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, fstatSync, ftruncateSync, read as readCallback, writeSync } from 'node:fs';
+import {
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  readSync,
+  read as readCallback,
+  writeSync,
+} from 'node:fs';
 import { promisify } from 'node:util';
 import { LbsError, messageOf } from '../errors.ts';
 import * as libc from '../posix/libc.ts';
@@ -18,6 +25,7 @@ import { rememberGroup } from '../std/child-groups.ts';
 import { withoutSecrets } from '../std/secret.ts';
 import { shownCommand, withoutCommand } from '../std/shown-command.ts';
 import type { FilteredFile, FilterSink } from './filter-sink.ts';
+import type { PiecePool } from './piece-pool.ts';
 
 const read = promisify(readCallback);
 
@@ -51,18 +59,23 @@ export type CommandContext = {
   readonly command: string;
   /** Commands that may run at once: one per core. */
   readonly running: Limiter;
+  /** Encrypts what a command wrote; undefined where that is what is stored. */
+  readonly encrypting: PiecePool | undefined;
   /** Part of the raw size that came out of earlier segments; a first guess before. */
   ratio: number;
 };
 
 export class CommandSink implements FilterSink {
   readonly #context: CommandContext;
-  readonly #out: number;
+  readonly #staged: number;
+  /** What the command writes into: the staged file, or memory when that is encrypted first. */
+  #out: number;
   #spool: number;
   #rawBytes = 0;
 
   constructor(context: CommandContext, out: number) {
     this.#context = context;
+    this.#staged = out;
     this.#out = out;
     this.#spool = libc.memoryFile('lbs-segment');
   }
@@ -81,20 +94,31 @@ export class CommandSink implements FilterSink {
     const { running } = this.#context;
     await running.acquire();
     try {
-      await this.#runToItsEnd();
-      this.#checkConsumed();
+      if (this.#context.encrypting) this.#out = libc.memoryFile('lbs-filtered');
+      try {
+        await this.#runToItsEnd();
+        this.#checkConsumed();
+      } finally {
+        this.#closeSpool();
+      }
+      return await this.#finished(this.#context);
     } finally {
+      if (this.#out !== this.#staged) libc.close(this.#out);
+      this.#out = this.#staged;
       running.release();
-      this.#closeSpool();
     }
+  }
+
+  async #finished(context: CommandContext): Promise<FilteredFile> {
     const storedBytes = fstatSync(this.#out).size;
     if (storedBytes === 0) {
       throw new LbsError('filter-failed', `the filter "${this.#shown()}" wrote nothing`, {
         hint: 'it must copy its standard input, transformed, to its standard output; see lbs-filters(7)',
       });
     }
-    this.#context.ratio = storedBytes / Math.max(this.#rawBytes, 1);
-    return { ...(await digestsOf(this.#out)), storedBytes };
+    context.ratio = storedBytes / Math.max(this.#rawBytes, 1);
+    if (context.encrypting === undefined) return { ...(await digestsOf(this.#out)), storedBytes };
+    return await encrypted(this.#out, this.#staged, context.encrypting);
   }
 
   /** The offset of its input is ours as well: whoever stopped reading early left it behind. */
@@ -193,6 +217,26 @@ function shellFor(command: string): [string, ...string[]] {
   return isPipeline && existsSync(PIPEFAIL_SHELL)
     ? [PIPEFAIL_SHELL, '-o', 'pipefail', '-c', command]
     : ['/bin/sh', '-c', command];
+}
+
+/** Encrypts what `from` holds into the staged file. */
+async function encrypted(from: number, staged: number, pool: PiecePool): Promise<FilteredFile> {
+  const file = pool.threadFile(staged);
+  try {
+    for (let at = 0; ;) {
+      const piece = pool.take();
+      const bytesRead = readSync(from, piece, 0, piece.length, at);
+      at += bytesRead;
+      if (bytesRead > 0) await pool.send(piece, bytesRead, file);
+      else {
+        pool.giveBack(piece);
+        return await file.finish();
+      }
+    }
+  } catch (error) {
+    await file.abort();
+    throw error;
+  }
 }
 
 async function digestsOf(fd: number): Promise<{ sha1: Buffer; sha256: Buffer }> {

@@ -1,13 +1,14 @@
 /**
  * The file of one segment, made of pieces of tar text: each is compressed in the thread pool, then
  * hashed and written in its turn. Called by thread-file, and by codec-sink for segments that are
- * less than one piece.
+ * less than one piece. It may be encrypted on its way to the file.
  */
 import { createHash } from 'node:crypto';
 import { write as writeCallback } from 'node:fs';
 import { promisify } from 'node:util';
 import { gzip as gzipCallback } from 'node:zlib';
 import { Limiter } from '../std/limiter.ts';
+import { MessageEncryptor, type MessageStart } from './encrypt-segment.ts';
 import type { Codec } from './filter.ts';
 import type { FileDigests, FilteredFile, PieceFile } from './filter-sink.ts';
 import { FrameCompressor } from './frame-compressor.ts';
@@ -87,10 +88,13 @@ export class CompressedFile implements PieceFile {
   #written: Promise<void> = Promise.resolve();
   #storedBytes = 0;
   #isAborted = false;
+  readonly #message: MessageEncryptor | undefined;
 
-  constructor(fd: number, compressors: Compressors) {
+  /** With `message` the file is an encrypted message. */
+  constructor(fd: number, compressors: Compressors, message?: MessageStart) {
     this.#fd = fd;
     this.#compressors = compressors;
+    this.#message = message && new MessageEncryptor(message);
   }
 
   async append(piece: Buffer): Promise<number> {
@@ -100,7 +104,7 @@ export class CompressedFile implements PieceFile {
       await before;
       for (const output of await compressed) {
         if (this.#isAborted) return;
-        storedBytes += await this.#write(output);
+        storedBytes += await this.#write(this.#message?.push(output) ?? output);
       }
     });
     await this.#written;
@@ -121,6 +125,7 @@ export class CompressedFile implements PieceFile {
 
   async finish(): Promise<FilteredFile> {
     await this.#written;
+    if (this.#message !== undefined) await this.#write(this.#message.end());
     return {
       sha1: this.#digests.sha1.digest(),
       sha256: this.#digests.sha256.digest(),

@@ -9,6 +9,7 @@ import { Limiter } from '../std/limiter.ts';
 import { CompressedFile, Compressors } from './compressed-file.ts';
 import type { Codec } from './filter.ts';
 import type { PieceFile } from './filter-sink.ts';
+import type { BeginMessage } from './recipients.ts';
 import { type AskThread, ThreadFile } from './thread-file.ts';
 
 /** Size of the independently compressed pieces; see codec-sink.ts. */
@@ -22,9 +23,12 @@ export class PiecePool {
   readonly #free: Buffer[] = [];
   /** Of this thread. */
   readonly #compressors: Compressors;
+  readonly #begin: BeginMessage | undefined;
   #files = 0;
 
-  constructor(codec: Codec, ask: AskThread) {
+  /** With `begin` files are encrypted messages. */
+  constructor(codec: Codec, ask: AskThread, begin?: BeginMessage) {
+    this.#begin = begin;
     this.#codec = codec;
     this.#ask = ask;
     this.#inFlight = new Limiter(availableParallelism() + 1);
@@ -47,12 +51,12 @@ export class PiecePool {
 
   /** A file that the thread makes. */
   threadFile(fd: number): PieceFile {
-    return new ThreadFile(this.#ask, { file: this.#files++, fd, codec: this.#codec });
+    return new ThreadFile(this.#ask, { file: this.#files++, fd, codec: this.#codec }, this.#begin);
   }
 
   /** A file that is made here: a thread would take longer to start. */
-  smallFile(fd: number): PieceFile {
-    return new CompressedFile(fd, this.#compressors);
+  async smallFile(fd: number): Promise<PieceFile> {
+    return new CompressedFile(fd, this.#compressors, await this.#begin?.());
   }
 
   /**

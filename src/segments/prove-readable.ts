@@ -11,11 +11,14 @@ import { LbsError, messageOf } from '../errors.ts';
 import { shownCommand } from '../std/shown-command.ts';
 import type { OpenFile } from '../stores/store.ts';
 import type { Filter } from './filter.ts';
-import { unfilter, unfilterCommand } from './unfilter.ts';
+import type { ReadingOptions } from './segment-source.ts';
+import { type Reading, type WayBack, unfilter, wayBack } from './unfilter.ts';
 
 export type Proof = {
   readonly filter: Filter;
-  readonly unfilters: ReadonlyMap<string, string>;
+  /** Of the file, with what encryption adds to that of the filter. */
+  readonly extension: string;
+  readonly reading: ReadingOptions;
   /** SHA-256 of the tar bytes that went into the filter. */
   readonly expected: Buffer;
   /** Members the tar file must have. */
@@ -25,18 +28,15 @@ export type Proof = {
 
 /** @throws {LbsError} filter-failed when what was stored cannot be read back as it was */
 export async function proveReadable(file: OpenFile, proof: Proof): Promise<void> {
-  const { filter, note } = proof;
-  const reverse = unfilterCommand(filter.extension, proof.unfilters);
+  const { extension, note } = proof;
+  const reverse = wayBack(extension, readingOf(proof));
   if (reverse === undefined) {
     note(
-      `cannot prove that segments are readable: no reverse filter is known for "${filter.extension}" (--unfilter=${filter.extension}=COMMAND)`,
+      `cannot prove that segments are readable: no reverse filter is known for "${extension}" (--unfilter=${extension}=COMMAND)`,
     );
     return;
   }
-  const shown =
-    reverse === 'builtin'
-      ? `the reading of ${filter.extension || 'plain'} files`
-      : `"${shownCommand(reverse)}"`;
+  const shown = shownWay(reverse, extension);
   try {
     const { digest, members } = await readBack(file, proof);
     if (digest.equals(proof.expected) && members === proof.objects) return;
@@ -53,6 +53,16 @@ export async function proveReadable(file: OpenFile, proof: Proof): Promise<void>
     throw unreadable(proof, shown, error);
   }
   throw unreadable(proof, shown, undefined);
+}
+
+function readingOf({ reading: { unfilters, decryptKey } }: Proof): Reading {
+  return { unfilters, findSessionKey: decryptKey?.find };
+}
+
+function shownWay(way: WayBack, extension: string): string {
+  return way.kind === 'command'
+    ? `"${shownCommand(way.command)}"`
+    : `the reading of ${extension || 'plain'} files`;
 }
 
 function unreadable({ filter }: Proof, shown: string, cause: unknown): LbsError {
@@ -72,7 +82,7 @@ async function readBack(
   proof: Proof,
 ): Promise<{ digest: Buffer; members: number }> {
   const hash = createHash('sha256');
-  const raw = unfilter(file, proof.filter.extension, { overrides: proof.unfilters });
+  const raw = unfilter(file, proof.extension, readingOf(proof));
   async function* hashed() {
     for await (const bytes of raw) {
       hash.update(bytes);

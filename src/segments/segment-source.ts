@@ -12,7 +12,8 @@ import { parseSegmentFile } from '../format/snapshot-name.ts';
 import type { OpenFile, Store, StoredFile } from '../stores/store.ts';
 import { ObjectFinder } from './object-finder.ts';
 import { TarReader } from './tar-reader.ts';
-import { unfilter, unfilterCommand } from './unfilter.ts';
+import type { DecryptKey } from './decrypt-key.ts';
+import { type Reading, unfilter, wayBack } from './unfilter.ts';
 
 /** What a writer puts into a segment at most, whatever it comes to behind the filter, and then some. */
 const RAW_BYTES_MAX = 1152 * 1024 * 1024;
@@ -33,6 +34,14 @@ const BEGINNINGS: ReadonlyMap<string, { readonly at: number; readonly magic: Buf
 /** Of those that are there, to find out whether the key is here. */
 const OTHERS_TRIED_MAX = 3;
 
+/** How a store is read, as it is asked for. */
+export type ReadingOptions = {
+  /** Reverse filters by extension (`.xyz` -> command), besides the built-in ones. */
+  readonly unfilters?: ReadonlyMap<string, string> | undefined;
+  /** Secret keys that decrypt `.gpg` files; without them gpg does it. */
+  readonly decryptKey?: DecryptKey | undefined;
+};
+
 /** An object of a segment; `data` is valid until the next batch is asked for. */
 export type SegmentObject = { readonly object: number; readonly data: Buffer };
 
@@ -44,8 +53,7 @@ export type StartedSegment = {
 
 export class SegmentSource {
   readonly store: Store;
-  /** Commands by extension that replace those known. */
-  readonly unfilters: ReadonlyMap<string, string> | undefined;
+  readonly reading: Reading;
   readonly #files = new Map<string, StoredFile>();
   /** Whether the key is here; found out when there is a doubt. */
   #decryptable: Promise<boolean> | undefined;
@@ -53,11 +61,11 @@ export class SegmentSource {
   /** `files` is the listing of the store, for a caller that has it already. */
   constructor(
     store: Store,
-    unfilters?: ReadonlyMap<string, string>,
+    { unfilters, decryptKey }: ReadingOptions = {},
     files: Iterable<StoredFile> = store.list(),
   ) {
     this.store = store;
-    this.unfilters = unfilters;
+    this.reading = { unfilters, findSessionKey: decryptKey?.find };
     for (const file of files) this.#offer(file);
   }
 
@@ -74,7 +82,7 @@ export class SegmentSource {
   /** Only asked where there are two: a file of the store is not opened for nothing. */
   #worthOf({ name }: StoredFile): number {
     const extension = parseSegmentFile(name)?.extension ?? '';
-    if (unfilterCommand(extension, this.unfilters) === undefined) return 0;
+    if (wayBack(extension, this.reading) === undefined) return 0;
     const beginning = BEGINNINGS.get(extension);
     if (beginning === undefined) return 1;
     try {
@@ -112,12 +120,8 @@ export class SegmentSource {
     const file = this.#found(segment);
     const opened = this.store.open(file.name);
     try {
-      yield* objectsOf(opened, {
-        segment,
-        fileName: file.name,
-        unfilters: this.unfilters,
-        signal,
-      });
+      const { reading } = this;
+      yield* objectsOf(opened, { segment, fileName: file.name, reading, signal });
     } catch (error) {
       throw await this.whatFailed(error, file.name, signal);
     } finally {
@@ -154,7 +158,7 @@ export class SegmentSource {
     for (const [segment, { name }] of others.slice(0, OTHERS_TRIED_MAX)) {
       const opened = this.store.open(name);
       try {
-        const options = { segment, fileName: name, unfilters: this.unfilters, signal };
+        const options = { segment, fileName: name, reading: this.reading, signal };
         for await (const batch of objectsOf(opened, options)) if (batch.length > 0) return true;
       } catch (error) {
         if (!(error instanceof LbsError) || error.code === 'interrupted') throw error;
@@ -178,8 +182,8 @@ export class SegmentSource {
   finder(segment: string): ObjectFinder | undefined {
     const { name, sizeBytes } = this.#found(segment);
     const extension = parseSegmentFile(name)?.extension ?? '';
-    const isOurs = extension === '.zst' && unfilterCommand(extension, this.unfilters) === 'builtin';
-    if (!isOurs || sizeBytes < FINDER_BYTES_MIN) return undefined;
+    const isOurs = wayBack(extension, this.reading)?.kind === 'codec';
+    if (extension !== '.zst' || !isOurs || sizeBytes < FINDER_BYTES_MIN) return undefined;
     return ObjectFinder.open(segment, this.store.open(name));
   }
 
@@ -231,21 +235,21 @@ export type OpenSegment = {
   readonly segment: string;
   /** Its name in the store; the extension tells how it is read. */
   readonly fileName: string;
-  readonly unfilters?: ReadonlyMap<string, string> | undefined;
+  readonly reading: Reading;
   readonly signal?: AbortSignal | undefined;
 };
 
 /** The objects of an open segment file, which stays open. Else as `SegmentSource.objects`. */
 export async function* objectsOf(
   file: OpenFile,
-  { segment, fileName, unfilters, signal }: OpenSegment,
+  { segment, fileName, reading, signal }: OpenSegment,
 ): AsyncGenerator<SegmentObject[]> {
   let batch: SegmentObject[] = [];
   const reader = new TarReader(segment, (object, data) => batch.push({ object, data }));
   const extension = parseSegmentFile(fileName)?.extension ?? '';
   let roomBytes = Math.max(RAW_BYTES_MAX, file.sizeBytes * RAW_PER_STORED_MAX);
   try {
-    for await (const chunk of unfilter(file, extension, { overrides: unfilters, signal })) {
+    for await (const chunk of unfilter(file, extension, { ...reading, signal })) {
       let damage: unknown;
       roomBytes -= chunk.length;
       try {

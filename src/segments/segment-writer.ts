@@ -21,6 +21,8 @@ import type { Filter } from './filter.ts';
 import type { FilteredFile, FilterSink } from './filter-sink.ts';
 import { PiecePool } from './piece-pool.ts';
 import { proveReadable } from './prove-readable.ts';
+import type { BeginMessage } from './recipients.ts';
+import type { ReadingOptions } from './segment-source.ts';
 import type { AskThread } from './thread-file.ts';
 
 /**
@@ -40,6 +42,8 @@ const COMMAND_RAW_BYTES_MAX = 32 * 1024 * 1024;
  * a segment of the tiniest files would otherwise hold a million. */
 const OBJECTS_MAX = 1 << 14;
 const FIRST_RATIO_GUESS = 0.5;
+/** For what a command has filtered already. */
+const AS_IT_IS = { kind: 'none' } as const;
 /** With less than this free, a filter that failed did so for want of space. */
 const FULL_BYTES = 128 * 1024;
 
@@ -59,7 +63,10 @@ export type StoredSegment = {
 export type SegmentWriterOptions = {
   readonly store: SegmentPlace;
   readonly filter: Filter;
-  readonly unfilters: ReadonlyMap<string, string>;
+  /** Encrypts what the filter wrote; undefined: nothing more is done to it. */
+  readonly encrypt: BeginMessage | undefined;
+  /** How a segment is read back. */
+  readonly reading: ReadingOptions;
   readonly targetBytes: number;
   /** Called once a segment is durable. A throw ends the run. */
   readonly onStored: (segment: StoredSegment) => void;
@@ -107,6 +114,8 @@ export class SegmentWriter {
   readonly #inFlight = new Limiter(availableParallelism() + 1);
   /** Undefined when a command filters. */
   readonly #pool: PiecePool | undefined;
+  /** Of the segments' files. */
+  readonly #extension: string;
   readonly #header = Buffer.alloc(TAR_RECORD_BYTES);
   readonly #context: CommandContext;
   /** The run's proof that segments can be read back: begun by the first one to be closed. */
@@ -115,10 +124,14 @@ export class SegmentWriter {
 
   constructor(options: SegmentWriterOptions) {
     this.#options = options;
-    const { codec, command } = options.filter;
-    if (codec !== undefined) this.#pool = new PiecePool(codec, options.askThread);
+    const { filter, encrypt, askThread } = options;
+    const { codec, command } = filter;
+    this.#extension = encrypt === undefined ? filter.extension : `${filter.extension}.gpg`;
+    if (codec !== undefined) this.#pool = new PiecePool(codec, askThread, encrypt);
     this.#context = {
       command,
+      encrypting:
+        codec === undefined && encrypt ? new PiecePool(AS_IT_IS, askThread, encrypt) : undefined,
       running: new Limiter(availableParallelism()),
       ratio: FIRST_RATIO_GUESS,
     };
@@ -218,11 +231,11 @@ export class SegmentWriter {
   }
 
   async #publish(segment: OpenSegment, finished: Promise<FilteredFile>): Promise<void> {
-    const { store, filter, onStored } = this.#options;
+    const { store, onStored } = this.#options;
     const filtered = await finished;
     // Nothing appears in the store, and nothing is remembered, before the filter is proven.
     await this.#proof;
-    const file = `${segment.name}.tar${filter.extension}`;
+    const file = `${segment.name}.tar${this.#extension}`;
     await segment.staged.publish(file);
     await store.settle();
     const { name, group, created, objects } = segment;
@@ -231,7 +244,7 @@ export class SegmentWriter {
 
   /** Reads the first segment that is finished back through the reverse filter. */
   async #prove(segment: OpenSegment, finished: Promise<FilteredFile>): Promise<void> {
-    const { filter, unfilters, note } = this.#options;
+    const { filter, reading, note } = this.#options;
     const { storedBytes: sizeBytes } = await finished;
     // Opened anew, because a reverse filter would inherit the offset that the filter left.
     const fd = openSync(`/proc/self/fd/${segment.staged.fd}`, 'r');
@@ -239,7 +252,8 @@ export class SegmentWriter {
     try {
       const expected = segment.rawDigest?.digest() ?? Buffer.alloc(0);
       const { objects } = segment;
-      await proveReadable(file, { filter, unfilters, expected, objects, note });
+      const extension = this.#extension;
+      await proveReadable(file, { filter, extension, reading, expected, objects, note });
     } finally {
       file.close();
     }
@@ -274,6 +288,7 @@ export class SegmentWriter {
   async #closed(): Promise<void> {
     while (this.#closing.size > 0) await Promise.all(this.#closing);
     this.#pool?.close();
+    this.#context.encrypting?.close();
   }
 
   /** Gives up all open segments, after those on their way have ended. Never throws. */

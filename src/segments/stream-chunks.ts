@@ -5,10 +5,30 @@
  * before the damage is given out first, because those objects are still good. Reads ahead by a
  * bounded amount, so a decoder or a child works on while the chunks before are used.
  */
+import { read } from 'node:fs';
 import { Readable, type Duplex } from 'node:stream';
+import { promisify } from 'node:util';
+import type { OpenFile } from '../stores/store.ts';
+
+const readAsync = promisify(read);
+
+const READ_BYTES = 1024 * 1024;
 
 /** Bytes read ahead of the consumer. */
 const AHEAD_BYTES_MAX = 4 * 1024 * 1024;
+
+/** The bytes of a file; with `reuse` a chunk is valid until the next one is asked for. */
+export async function* readChunks(file: OpenFile, reuse: boolean): AsyncGenerator<Buffer> {
+  let buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  for (let position = 0; ;) {
+    const { bytesRead } = await readAsync(file.fd, buffer, 0, READ_BYTES, position);
+    if (bytesRead === 0) return;
+    position += bytesRead;
+    yield buffer.subarray(0, bytesRead);
+    // A decoder may still be reading what it was given.
+    if (!reuse) buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  }
+}
 
 /**
  * Gives out the chunks of `stream`, then throws its error if it has one. Destroys the stream

@@ -6,7 +6,9 @@ import { availableParallelism } from 'node:os';
 import { LbsError } from '../errors.ts';
 import { CompressedFile, Compressors } from './compressed-file.ts';
 import type { Codec } from './filter.ts';
+import type { MessageStart } from './encrypt-segment.ts';
 import type { FilteredFile, PieceFile } from './filter-sink.ts';
+import type { BeginMessage } from './recipients.ts';
 
 type Work =
   | { readonly kind: 'piece'; readonly memory: SharedArrayBuffer; readonly sizeBytes: number }
@@ -20,6 +22,8 @@ export type SegmentTask = Work & {
   readonly fd: number;
   /** The same in all tasks. */
   readonly codec: Codec;
+  /** What the file begins with when it is encrypted; the same in all its tasks. */
+  readonly message: MessageStart | undefined;
 };
 
 /** Bytes that a piece came to, or the finished file. */
@@ -47,11 +51,11 @@ export class ThreadFiles {
     }
   }
 
-  #of({ file, fd, codec }: SegmentTask): CompressedFile {
+  #of({ file, fd, codec, message }: SegmentTask): CompressedFile {
     let made = this.#files.get(file);
     if (made === undefined) {
       this.#compressors ??= new Compressors(codec, availableParallelism());
-      this.#files.set(file, (made = new CompressedFile(fd, this.#compressors)));
+      this.#files.set(file, (made = new CompressedFile(fd, this.#compressors, message)));
     }
     return made;
   }
@@ -61,8 +65,19 @@ export class ThreadFiles {
 export class ThreadFile implements PieceFile {
   readonly #ask: (work: Work) => Promise<SegmentAnswer>;
 
-  constructor(ask: AskThread, of: Pick<SegmentTask, 'file' | 'fd' | 'codec'>) {
-    this.#ask = (work) => ask({ ...work, ...of });
+  constructor(
+    ask: AskThread,
+    of: Pick<SegmentTask, 'file' | 'fd' | 'codec'>,
+    begin?: BeginMessage,
+  ) {
+    if (begin === undefined) {
+      this.#ask = (work) => ask({ ...work, ...of, message: undefined });
+      return;
+    }
+    // Tasks wait for it in the order in which they are given.
+    const begun = begin();
+    begun.catch(() => undefined);
+    this.#ask = async (work) => await ask({ ...work, ...of, message: await begun });
   }
 
   async append(piece: Buffer): Promise<number> {

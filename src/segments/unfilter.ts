@@ -3,34 +3,28 @@
  *
  * What to do is told by the file's extension: `.zst`, `.gz` and none are read by the runtime
  * itself, a few others by well-known commands, anything by a command the person names
- * (`--unfilter=EXT=COMMAND`, which wins over everything). Called by segment-source; memory is
+ * (`--unfilter=EXT=COMMAND`, which wins over everything). What was encrypted last is decrypted
+ * first, as of `.zst.gpg`; by ourselves where there is a key. Called by segment-source; memory is
  * bounded whatever the size of the file. Described in lbs-filters(7).
  */
-import { spawn } from 'node:child_process';
-import { read } from 'node:fs';
-import { promisify } from 'node:util';
 import { createGunzip } from 'node:zlib';
 import { LbsError, messageOf } from '../errors.ts';
 import type { OpenFile } from '../stores/store.ts';
-import { showText } from '../std/byte-path.ts';
-import { withoutSecrets } from '../std/secret.ts';
-import { shownCommand, withoutCommand } from '../std/shown-command.ts';
-import { chunksOf, decoded } from './stream-chunks.ts';
+import type { FindSessionKey } from './decrypt-key.ts';
+import { DECRYPTED_BYTES_MAX, decryptFile, memoryFileOf, tooLarge } from './decrypt-segment.ts';
+import { decoded, readChunks } from './stream-chunks.ts';
+import { interrupted, throughCommand } from './unfilter-command.ts';
+import { unpacked } from './unpack-message.ts';
 import { readZstdFrames } from './zstd-frames.ts';
 import { readSmallZstd } from './zstd-index.ts';
-
-const readAsync = promisify(read);
 
 const READ_BYTES = 1024 * 1024;
 /** Files of up to this many bytes, which hold no more than that many, are read at once. */
 const SMALL_BYTES = 128 * 1024;
 const SMALL_CONTENT_BYTES = 1024 * 1024;
-/** How much of a command's error output is kept for the message. */
-const LAST_WORDS_BYTES = 4096;
-/** What a shell exits with when it finds no such command. */
-const NOT_FOUND = 127;
 
-const BUILT_IN = new Set(['', '.zst', '.gz']);
+const CODECS = ['', '.zst', '.gz'] as const;
+type CodecExtension = (typeof CODECS)[number];
 
 /** Commands that undo the filters people use most, by extension. */
 const COMMANDS: ReadonlyMap<string, string> = new Map([
@@ -41,32 +35,57 @@ const COMMANDS: ReadonlyMap<string, string> = new Map([
   ['.age', 'age -d'],
 ]);
 
-export type UnfilterOptions = {
+/** Extensions that may stand behind another one: what was encrypted had been compressed. */
+const LAST_EXTENSION = /^(\.[^.]+(?:\.[^.]+)*)(\.(?:gpg|age))$/;
+
+/** How the files of a store are read. */
+export type Reading = {
   /** Commands by extension that replace those known. */
-  readonly overrides?: ReadonlyMap<string, string> | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly unfilters?: ReadonlyMap<string, string> | undefined;
+  /** Finds keys of `.gpg` files; without it gpg decrypts them. */
+  readonly findSessionKey?: FindSessionKey | undefined;
 };
 
-/** How files of `extension` are read: a shell command, by us, or (undefined) not at all. */
-export function unfilterCommand(
-  extension: string,
-  overrides?: ReadonlyMap<string, string>,
-): string | 'builtin' | undefined {
-  const override = overrides?.get(extension);
-  if (override !== undefined) return override;
-  return BUILT_IN.has(extension) ? 'builtin' : COMMANDS.get(extension);
+export type UnfilterOptions = Reading & { readonly signal?: AbortSignal | undefined };
+
+/** How a filter is undone. */
+export type WayBack =
+  | { readonly kind: 'codec'; readonly extension: CodecExtension }
+  | { readonly kind: 'command'; readonly command: string }
+  /** First decrypted into memory: by a command, else with our key. */
+  | {
+      readonly kind: 'decrypt';
+      readonly by: { readonly command: string } | FindSessionKey;
+      readonly inner: WayBack;
+    };
+
+/** How files of `extension` are read; undefined when nobody knows. */
+export function wayBack(extension: string, reading: Reading): WayBack | undefined {
+  const command = reading.unfilters?.get(extension);
+  if (command !== undefined) return { kind: 'command', command };
+  const { findSessionKey } = reading;
+  if (extension === '.gpg' && findSessionKey !== undefined) {
+    return { kind: 'decrypt', by: findSessionKey, inner: { kind: 'codec', extension: '' } };
+  }
+  const [, first, outer] = LAST_EXTENSION.exec(extension) ?? [];
+  if (first === undefined || outer === undefined) return oneStep(extension);
+  const step = oneStep(first, reading.unfilters);
+  if (step === undefined) return undefined;
+  const named = reading.unfilters?.get(outer);
+  if (named === undefined && outer === '.gpg' && findSessionKey !== undefined) {
+    return { kind: 'decrypt', by: findSessionKey, inner: step };
+  }
+  const known = named ?? COMMANDS.get(outer) ?? '';
+  return { kind: 'decrypt', by: { command: known }, inner: step };
 }
 
-async function* readChunks(file: OpenFile, reuse: boolean): AsyncGenerator<Buffer> {
-  let buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-  for (let position = 0; ;) {
-    const { bytesRead } = await readAsync(file.fd, buffer, 0, READ_BYTES, position);
-    if (bytesRead === 0) return;
-    position += bytesRead;
-    yield buffer.subarray(0, bytesRead);
-    // A decoder may still be reading what it was given.
-    if (!reuse) buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+function oneStep(extension: string, unfilters?: Reading['unfilters']): WayBack | undefined {
+  const codec = CODECS.find((known) => known === extension);
+  const command = unfilters?.get(extension) ?? COMMANDS.get(extension);
+  if (codec !== undefined && unfilters?.has(extension) !== true) {
+    return { kind: 'codec', extension: codec };
   }
+  return command === undefined ? undefined : { kind: 'command', command };
 }
 
 async function* unzstd(file: OpenFile): AsyncGenerator<Buffer> {
@@ -88,104 +107,58 @@ async function* gunzip(file: OpenFile): AsyncGenerator<Buffer> {
   }
 }
 
-function interrupted(): LbsError {
-  return new LbsError('interrupted', 'interrupted while reading a segment');
+function back(file: OpenFile, way: WayBack, options: UnfilterOptions): AsyncGenerator<Buffer> {
+  if (way.kind === 'command') return throughCommand(file, way.command, options.signal);
+  if (way.kind === 'decrypt') return decrypted(file, way, options);
+  if (way.extension === '.zst') return unzstd(file);
+  if (way.extension === '.gz') return gunzip(file);
+  return readChunks(file, true);
 }
 
-/** What gpg and age say when the file is fine and only the key to it is not here. */
-const NO_SECRET_KEY = /no secret key|secret key not available|no identity (?:matched|found)/i;
-
-function ended(command: string, how: string, lastWords: Buffer): LbsError {
-  const words = showText(withoutCommand(lastWords.toString('utf8').trim(), command));
-  const shown = shownCommand(command);
-  const said = words === '' ? ' (it said nothing)' : ` (last words: ${words})`;
-  if (NO_SECRET_KEY.test(words)) {
-    return new LbsError(
-      'decryption-key',
-      `the key to this store is not here: "${shown}" ${how}${said}`,
-      {
-        hint: 'nothing is damaged: import the secret key, or run this where it is',
-      },
-    );
-  }
-  return new LbsError('filter-failed', `the reverse filter "${shown}" ${how}${said}`);
-}
-
-function notFound(command: string, lastWords: Buffer): LbsError {
-  const shown = shownCommand(command);
-  const program = shown.split(' ').find((word) => word !== 'exec') ?? shown;
-  const words = showText(withoutCommand(lastWords.toString('utf8').trim(), command));
-  return new LbsError('filter-missing', `the reverse filter "${shown}" was not found: ${words}`, {
-    hint: `install the program "${program}", or name another command with --unfilter=EXT=COMMAND`,
-  });
-}
-
-async function* throughCommand(
+async function* decrypted(
   file: OpenFile,
-  command: string,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Buffer> {
-  const child = spawn('/bin/sh', ['-c', command], {
-    stdio: [file.fd, 'pipe', 'pipe'],
-    env: withoutSecrets(process.env),
-  });
-  const { stdout, stderr } = child;
-  if (stdout === null || stderr === null) throw new LbsError('internal', 'a child without pipes');
-  let lastWords = Buffer.alloc(0);
-  stderr.on('data', (words: Buffer) => {
-    lastWords = Buffer.concat([lastWords, words]).subarray(-LAST_WORDS_BYTES);
-  });
-  const exit = new Promise<{ code: number | null; signal: string | null }>((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (code, signal) => resolve({ code, signal }));
-  });
-  // It may fail while chunks are still read; it is awaited after them.
-  exit.catch(() => undefined);
-  const kill = () => child.kill('SIGTERM');
-  signal?.addEventListener('abort', kill, { once: true });
-  try {
-    yield* chunksOf(stdout);
-    const { code, signal: killer } = await exit;
-    if (code === 0) return;
-    if (signal?.aborted === true) throw interrupted();
-    if (code === NOT_FOUND) throw notFound(command, lastWords);
-    throw ended(
-      command,
-      killer === null ? `exited with ${code}` : `was killed by ${killer}`,
-      lastWords,
-    );
-  } finally {
-    signal?.removeEventListener('abort', kill);
-    // Members of a pipeline that outlive the shell die of their closed output.
-    if (child.exitCode === null && child.signalCode === null) kill();
-  }
-}
-
-function plain(
-  file: OpenFile,
-  extension: string,
+  { by, inner }: Extract<WayBack, { kind: 'decrypt' }>,
   options: UnfilterOptions,
 ): AsyncGenerator<Buffer> {
-  const command = unfilterCommand(extension, options.overrides);
-  if (command === undefined) {
-    throw new LbsError(
-      'filter-missing',
-      `no reverse filter is known for files "*.tar${extension}"`,
-      {
-        hint: `name the command that undoes the filter: --unfilter=${extension}=COMMAND`,
-      },
-    );
+  let inMemory: OpenFile;
+  if (typeof by === 'function') {
+    const { file: data, packing } = await decryptFile(file, await by(file));
+    if (packing === 'data') inMemory = data;
+    else {
+      try {
+        const chunks = unpacked(data, packing, options.signal);
+        // Not into memory: that may be a hundred times as much.
+        if (inner.kind === 'codec' && inner.extension === '') return yield* chunks;
+        inMemory = await gathered(chunks);
+      } finally {
+        data.close();
+      }
+    }
+  } else inMemory = await gathered(throughCommand(file, by.command, options.signal));
+  try {
+    yield* back(inMemory, inner, options);
+  } finally {
+    inMemory.close();
   }
-  if (command !== 'builtin') return throughCommand(file, command, options.signal);
-  if (extension === '.zst') return unzstd(file);
-  if (extension === '.gz') return gunzip(file);
-  return readChunks(file, true);
+}
+
+/** All chunks, when the last one has come without an error. @throws {LbsError} segment-corrupt */
+async function gathered(chunks: AsyncIterable<Buffer>): Promise<OpenFile> {
+  let bytes = 0;
+  return await memoryFileOf(async (put) => {
+    for await (const chunk of chunks) {
+      bytes += chunk.length;
+      if (bytes > DECRYPTED_BYTES_MAX) throw tooLarge();
+      put(chunk);
+    }
+  });
 }
 
 /**
  * The raw bytes of `file`, a file just opened (a command reads it from its present offset).
  * A chunk is valid until the next one is asked for. Chunks before damage are given out before
- * the error. When the consumer stops early, a command is killed.
+ * the error, but nothing of a file that is decrypted first. When the consumer stops early, a command
+ * is killed.
  * @throws {LbsError} segment-corrupt, filter-failed (with the command's last words),
  * filter-missing, decryption-key, interrupted
  */
@@ -195,7 +168,17 @@ export async function* unfilter(
   options: UnfilterOptions = {},
 ): AsyncGenerator<Buffer> {
   const { signal } = options;
-  for await (const chunk of plain(file, extension, options)) {
+  const way = wayBack(extension, options);
+  if (way === undefined) {
+    throw new LbsError(
+      'filter-missing',
+      `no reverse filter is known for files "*.tar${extension}"`,
+      {
+        hint: `name the command that undoes the filter: --unfilter=${extension}=COMMAND`,
+      },
+    );
+  }
+  for await (const chunk of back(file, way, options)) {
     if (signal?.aborted === true) throw interrupted();
     yield chunk;
   }

@@ -11,7 +11,7 @@ import { withoutSecrets } from './secret.ts';
 export function startThread(
   name: string,
   asking: string,
-  options: Pick<WorkerOptions, 'workerData' | 'name' | 'resourceLimits'>,
+  options: Pick<WorkerOptions, 'workerData' | 'transferList' | 'name' | 'resourceLimits'>,
 ): Worker {
   return new Worker(new URL(`../${name}${extname(asking)}`, asking), {
     ...options,

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { parseDescriptor } from '../../src/format/descriptor.ts';
 import { JANITOR, takeOver } from '../helpers/add-only.ts';
-import { gpg, gpgHome } from '../helpers/gpg-home.ts';
+import { gpgHome } from '../helpers/gpg-home.ts';
 import { sha256 } from '../helpers/hand-made-store.ts';
 import { giveToOrdinaryUser, places, restored } from '../helpers/places.ts';
 import { lbsOk, ordinaryUserCanRun } from '../helpers/run-lbs.ts';
@@ -48,7 +48,7 @@ test('a client that can only add files makes backups, and a janitor without keys
   for (const dir of [client, janitor, join(client, 'gnupg'), join(client, 'db')]) {
     mkdirSync(dir, { mode: 0o700 });
   }
-  gpg({ env: { GNUPGHOME: join(client, 'gnupg') } }, ['--import', reader.publicKey]);
+  copyFileSync(reader.publicKey, join(client, 'encrypt'));
   copyFileSync(signer.secretKey, join(client, 'sign'));
   copyFileSync(signer.publicKey, join(janitor, 'keys'));
   chownSync(janitor, JANITOR, JANITOR);
@@ -63,8 +63,7 @@ test('a client that can only add files makes backups, and a janitor without keys
       [
         `--dest=${at.store}`,
         `--localdb=${join(client, 'db')}`,
-        `--filter=gpg --batch --trust-model always --encrypt -r ${reader.user}`,
-        '--filter-extension=.gpg',
+        `--encrypt-to=${join(client, 'encrypt')}`,
         `--sign-key=${join(client, 'sign')}`,
         at.tree,
       ],

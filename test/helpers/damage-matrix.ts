@@ -18,7 +18,7 @@ import {
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { exitCodeOf, LbsError, messageOf } from '../../src/errors.ts';
-import { restore, verify } from '../../src/library.ts';
+import { DecryptKey, restore, verify } from '../../src/library.ts';
 import { type Harm, kindOf, linkedCopy } from './damage-ways.ts';
 import { backupOptions, places } from './places.ts';
 import { pseudoRandom } from './pseudo-random.ts';
@@ -39,6 +39,8 @@ export type MatrixStore = {
   /** What each snapshot is to give back. */
   readonly trees: ReadonlyMap<string, TreeState>;
   readonly verifyKey: string | undefined;
+  /** File with the secret key of an encrypted store. */
+  readonly decryptKey: string | undefined;
 };
 
 /** A copy of `a` plus changes is what the second snapshot has. */
@@ -71,14 +73,20 @@ function changeTree(tree: string): void {
   rmSync(join(tree, 'many/7'));
 }
 
+export type MatrixSettings = {
+  readonly env?: Record<string, string>;
+  readonly verifyKey?: string;
+  readonly decryptKey?: string;
+};
+
 /** Makes it; `options` are those of the backups. */
 export async function matrixStore(
   t: ExecutionContext,
   options: readonly string[],
-  settings: { readonly env?: Record<string, string>; readonly verifyKey?: string } = {},
+  settings: MatrixSettings = {},
 ): Promise<MatrixStore> {
   const at = places(t);
-  const { env = {}, verifyKey } = settings;
+  const { env = {}, verifyKey, decryptKey } = settings;
   const trees = new Map<string, TreeState>();
   makeTree(at.tree);
   for (const change of [undefined, changeTree]) {
@@ -97,6 +105,7 @@ export async function matrixStore(
     snapshots: snapshotNames(at.store),
     trees,
     verifyKey,
+    decryptKey,
   };
 }
 
@@ -125,16 +134,23 @@ export type Runner = {
   restore(order: RestoreOrder): Promise<number>;
 };
 
+function readingOf({ verifyKey, decryptKey }: MatrixStore) {
+  return {
+    ...(verifyKey === undefined ? {} : { verifyKey }),
+    ...(decryptKey === undefined ? {} : { decryptKey: new DecryptKey(decryptKey) }),
+  };
+}
+
 /** Everything but the process; a mistake of lbs is thrown. */
 export const inProcess: Runner = {
-  async verify({ verifyKey }, store) {
+  async verify(at, store) {
     const findings: Finding[] = [];
     const notes: string[] = [];
     try {
       await verify({
         store,
         depth: 'data',
-        ...(verifyKey === undefined ? {} : { verifyKey }),
+        ...readingOf(at),
         report: (event) => {
           if (event.type === 'note') notes.push(event.message);
           if (event.type !== 'damage') return;
@@ -150,8 +166,7 @@ export const inProcess: Runner = {
   },
   async restore({ at, store, snapshot, target }) {
     try {
-      const key = at.verifyKey === undefined ? {} : { verifyKey: at.verifyKey };
-      const { damaged, warnings } = await restore({ store, snapshot, target, ...key });
+      const { damaged, warnings } = await restore({ store, snapshot, target, ...readingOf(at) });
       return damaged > 0 ? 4 : warnings > 0 ? 3 : 0;
     } catch (error) {
       if (!(error instanceof LbsError)) throw error;
@@ -162,9 +177,10 @@ export const inProcess: Runner = {
 
 /** The program, as people run it. */
 export function asProgram(t: ExecutionContext): Runner {
-  const reading = ({ verifyKey }: MatrixStore, store: string) => [
+  const reading = ({ verifyKey, decryptKey }: MatrixStore, store: string) => [
     `--store=${store}`,
     ...(verifyKey === undefined ? [] : [`--verify-key=${verifyKey}`]),
+    ...(decryptKey === undefined ? [] : [`--decrypt-key=${decryptKey}`]),
   ];
   return {
     async verify(at, store) {

@@ -42,7 +42,7 @@ function objectsIn(
 ): MetadataObjects {
   const store = tempDir(t);
   writeFileSync(join(store, `${segmentName(1)}.tar${extension}`), bytes);
-  const source = new SegmentSource(openStore(store), unfilters);
+  const source = new SegmentSource(openStore(store), { unfilters });
   const objects = new MetadataObjects(source, { isSearch: true });
   t.teardown(() => objects.close());
   return objects;

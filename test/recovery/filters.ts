@@ -1,8 +1,9 @@
 /** What undoes a filter for restore.sh: the programs that it knows, and a command of one's own. */
 import { spawnSync } from 'node:child_process';
-import { readFileSync, readdirSync, renameSync } from 'node:fs';
+import { readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { gpgHome } from '../helpers/gpg-home.ts';
 import { backupOptions, places, type Places } from '../helpers/places.ts';
 import { rescueRoot, putInto } from '../helpers/rescue-root.ts';
 import { runScript } from '../helpers/restore-script.ts';
@@ -47,6 +48,19 @@ test('restore.sh undoes age with the identity that LBS_AGE_IDENTITY names', asyn
   const at = await saved(t, `zstd -c | age -r ${recipient}`, '.zst.age');
   const env = { LBS_AGE_IDENTITY: identity };
   const { code, output } = await runScript(at.store, ['latest', at.target], { env });
+  t.is(code, 0, output);
+  sameTree(t, readTree(at.tree), readTree(at.target));
+});
+
+test('restore.sh undoes --encrypt-to with gpg and the secret key', async (t) => {
+  const key = gpgHome(t);
+  const at = places(t);
+  makeSmallTree(at.tree);
+  await lbsOk(t, [...backupOptions(at), `--encrypt-to=${key.publicKey}`, '.'], { cwd: at.tree });
+  const without = await runScript(at.store, ['latest', at.target]);
+  t.not(without.code, 0, without.output);
+  rmSync(at.target, { recursive: true, force: true });
+  const { code, output } = await runScript(at.store, ['latest', at.target], { env: key.env });
   t.is(code, 0, output);
   sameTree(t, readTree(at.tree), readTree(at.target));
 });

@@ -6,7 +6,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
 import { LbsError } from '../../src/errors.ts';
-import { unfilter, unfilterCommand } from '../../src/segments/unfilter.ts';
+import { unfilter, wayBack } from '../../src/segments/unfilter.ts';
 import type { OpenFile } from '../../src/stores/store.ts';
 
 function stored(t: ExecutionContext, bytes: Buffer): OpenFile {
@@ -23,12 +23,12 @@ function stored(t: ExecutionContext, bytes: Buffer): OpenFile {
 async function readAll(
   file: OpenFile,
   extension: string,
-  overrides?: ReadonlyMap<string, string>,
+  unfilters?: ReadonlyMap<string, string>,
 ): Promise<{ bytes: number; sha1: string; error: LbsError | undefined }> {
   const digest = createHash('sha1');
   let bytes = 0;
   try {
-    for await (const chunk of unfilter(file, extension, { overrides })) {
+    for await (const chunk of unfilter(file, extension, { unfilters })) {
       digest.update(chunk);
       bytes += chunk.length;
     }
@@ -168,16 +168,35 @@ for (const [extension, program] of [
 }
 
 test('a command of the person wins over everything', async (t) => {
-  const overrides = new Map([
+  const unfilters = new Map([
     ['.zst', 'tr a-z b-za'],
     ['.own', 'cat'],
   ]);
-  const read = await readAll(stored(t, Buffer.from('abc')), '.zst', overrides);
+  const read = await readAll(stored(t, Buffer.from('abc')), '.zst', unfilters);
   t.is(read.sha1, sha1(Buffer.from('bcd')));
-  t.is((await readAll(stored(t, CONTENT), '.own', overrides)).sha1, sha1(CONTENT));
-  t.is(unfilterCommand('.own', overrides), 'cat');
-  t.is(unfilterCommand('.zst'), 'builtin');
-  t.is(unfilterCommand('.nope'), undefined);
+  t.is((await readAll(stored(t, CONTENT), '.own', unfilters)).sha1, sha1(CONTENT));
+  t.deepEqual(wayBack('.own', { unfilters }), { kind: 'command', command: 'cat' });
+  t.deepEqual(wayBack('.zst', {}), { kind: 'codec', extension: '.zst' });
+  t.is(wayBack('.nope', {}), undefined);
+});
+
+test('of two extensions the last one is undone first, and no more than two are known', (t) => {
+  const codec = { kind: 'codec', extension: '.zst' } as const;
+  const gpg = { command: 'gpg --quiet --batch --decrypt' };
+  t.deepEqual(wayBack('.zst.gpg', {}), { kind: 'decrypt', by: gpg, inner: codec });
+  const unfilters = new Map([
+    ['.gpg', 'mine'],
+    ['.a.b', 'other'],
+  ]);
+  const by = { command: 'mine' };
+  t.deepEqual(wayBack('.zst.gpg', { unfilters }), { kind: 'decrypt', by, inner: codec });
+  const other = { kind: 'command', command: 'other' } as const;
+  t.deepEqual(wayBack('.a.b.gpg', { unfilters }), { kind: 'decrypt', by, inner: other });
+  const whole = new Map([['.zst.gpg', 'all']]);
+  t.deepEqual(wayBack('.zst.gpg', { unfilters: whole }), { kind: 'command', command: 'all' });
+  for (const extension of ['.gpg.gpg.gpg', '.zst.zst', '.gpg.zst', '.zst.gpg.gpg', '.no.gpg']) {
+    t.is(wayBack(extension, {}), undefined, extension);
+  }
 });
 
 test('a failing command is quoted with its last words', async (t) => {
@@ -191,8 +210,8 @@ test('a failing command is quoted with its last words', async (t) => {
 });
 
 test('a key that is missing is told apart from damage', async (t) => {
-  const overrides = new Map([['.x', 'echo "decryption failed: No secret key" >&2; exit 2']]);
-  const read = await readAll(stored(t, CONTENT), '.x', overrides);
+  const unfilters = new Map([['.x', 'echo "decryption failed: No secret key" >&2; exit 2']]);
+  const read = await readAll(stored(t, CONTENT), '.x', unfilters);
   t.is(read.error?.code, 'decryption-key');
 });
 
@@ -208,7 +227,7 @@ test('a command that is not installed is named, and an unknown extension gives t
 test('a command is killed when nobody wants the rest', async (t) => {
   const started = Date.now();
   for await (const chunk of unfilter(stored(t, CONTENT), '.x', {
-    overrides: new Map([['.x', 'echo $$; exec sleep 100']]),
+    unfilters: new Map([['.x', 'echo $$; exec sleep 100']]),
   })) {
     const pid = Number(chunk.toString());
     t.true(pid > 0);
@@ -234,8 +253,8 @@ test('an interrupt ends the reading', async (t) => {
 test('an interrupt ends a command that says nothing', async (t) => {
   const controller = new AbortController();
   const { signal } = controller;
-  const overrides = new Map([['.x', 'exec sleep 100']]);
-  const reading = unfilter(stored(t, CONTENT), '.x', { overrides, signal }).next();
+  const unfilters = new Map([['.x', 'exec sleep 100']]);
+  const reading = unfilter(stored(t, CONTENT), '.x', { unfilters, signal }).next();
   setTimeout(() => controller.abort(), 50);
   await t.throwsAsync(reading, { code: 'interrupted' });
 });

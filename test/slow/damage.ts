@@ -3,16 +3,14 @@
  * Prints how many points were tried: `make test-damage`. A sample of them is in test/cli/damage-matrix.ts.
  */
 import test, { type ExecutionContext } from 'ava';
-import { inProcess, judge, matrixStore } from '../helpers/damage-matrix.ts';
+import { type MatrixSettings, inProcess, judge, matrixStore } from '../helpers/damage-matrix.ts';
 import { harmsOf, kindOf } from '../helpers/damage-ways.ts';
 import { gpgHome } from '../helpers/gpg-home.ts';
-
-type Settings = { readonly env?: Record<string, string>; readonly verifyKey?: string };
 
 async function tryAll(
   t: ExecutionContext,
   options: readonly string[],
-  { settings = {}, flips = 24 }: { settings?: Settings; flips?: number } = {},
+  { settings = {}, flips = 24 }: { settings?: MatrixSettings; flips?: number } = {},
 ): Promise<void> {
   t.timeout(3_600_000);
   const at = await matrixStore(t, options, settings);
@@ -50,6 +48,12 @@ test('every damage to a signed store is found, named and confined', async (t) =>
   const key = gpgHome(t);
   const settings = { verifyKey: key.publicKey };
   await tryAll(t, [`--sign-key=${key.secretKey}`], { settings });
+});
+
+test('every damage to a store encrypted by lbs is found, named and confined', async (t) => {
+  const key = gpgHome(t);
+  const settings = { decryptKey: key.secretKey };
+  await tryAll(t, [`--encrypt-to=${key.publicKey}`], { settings });
 });
 
 test('every damage to an encrypted store is found, named and confined', async (t) => {
