@@ -31,6 +31,7 @@ import { bytePath, safeLine, showPath } from '../../src/std/byte-path.ts';
 import { asByteText } from '../../src/std/byte-text.ts';
 import { parseSize } from '../../src/std/human-size.ts';
 import { objectName, segmentName, tarMember } from './hand-made-store.ts';
+import { MESSAGES } from './message-properties.ts';
 import { unsafePlace } from './siege.ts';
 
 export type ParserProperty = {
@@ -389,4 +390,5 @@ export const PROPERTIES: readonly ParserProperty[] = [
     seeds: [ZSTD.toString('latin1'), ZSTD.toString('latin1', 0, 200)],
     check: checkZstd,
   },
+  MESSAGES,
 ];
