@@ -10,6 +10,7 @@ import type * as OpenPgp from 'openpgp';
 import { LbsError, messageOf } from '../errors.ts';
 import { showText } from '../std/byte-path.ts';
 import { type KeyLibrary, keyLabel, readKeys } from '../std/key-file.ts';
+import { loadOpenPgp } from '../std/load-openpgp.ts';
 import { type Passphrase, passphraseFor } from '../std/secret.ts';
 import type { OpenFile } from '../stores/store.ts';
 import { type SessionKey, sessionPackets } from './decrypt-segment.ts';
@@ -87,7 +88,7 @@ export class DecryptKey {
   }
 
   async #open(): Promise<Opened> {
-    const library = await import('openpgp');
+    const library = await loadOpenPgp();
     const file = showText(this.#file);
     const hint = `write the secret key with: gpg --armor --export-secret-keys KEY > ${file}`;
     const all = await readKeys(library, this.#file, { code: 'decryption-key', hint });

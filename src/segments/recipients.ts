@@ -11,6 +11,7 @@ import { LbsError, messageOf } from '../errors.ts';
 import { showText } from '../std/byte-path.ts';
 import { nowSeconds } from '../std/clock.ts';
 import { type KeyLibrary, keyLabel, readKeys } from '../std/key-file.ts';
+import { loadOpenPgp } from '../std/load-openpgp.ts';
 import { shownCommand } from '../std/shown-command.ts';
 import type { Filter } from './filter.ts';
 import type { MessageStart } from './encrypt-segment.ts';
@@ -32,7 +33,7 @@ export async function openRecipients(
   files: readonly string[] = [],
 ): Promise<BeginMessage | undefined> {
   if (files.length === 0) return undefined;
-  const library = await import('openpgp');
+  const library = await loadOpenPgp();
   // One moment for the whole run: a key that expires in the middle of it does not end it.
   const date = new Date(nowSeconds() * 1000);
   const keys = new Map<string, OpenPgp.PublicKey>();

@@ -4,7 +4,7 @@
  * A signed descriptor is an OpenPGP clear-signed text: still readable, and accepted by stock
  * `gpg --verify`. The descriptor carries SHA-256 of the list of its segments' SHA-256, so one
  * signature covers every byte of a snapshot. Called by backup/ (signing) and by whoever opens
- * descriptors with --verify-key. The only file that loads the openpgp package, and only on use.
+ * descriptors with --verify-key. Loads the openpgp package only on use.
  *
  * Invariant: `verifySigned` returns nothing but lines that a good signature covers.
  */
@@ -12,6 +12,7 @@ import type * as OpenPgp from 'openpgp';
 import { LbsError, messageOf } from '../errors.ts';
 import { parseClearSigned, signedBytes, signedLines } from '../format/clear-sign.ts';
 import { nowSeconds } from '../std/clock.ts';
+import { loadOpenPgp } from '../std/load-openpgp.ts';
 import { passphraseFor } from '../std/secret.ts';
 import { openSecretKey, readPublicKeys } from './signature-keys.ts';
 
@@ -21,18 +22,6 @@ type Library = typeof OpenPgp;
 
 /** Signature type 1, "canonical text document": the only one a clear-signed text has. */
 const TEXT_SIGNATURE = 1;
-
-async function load(): Promise<Library> {
-  // With NODE_ENV=development the library prints what it cannot read, such as lines of a secret key. It
-  // looks only while it is loaded; programs that are started get the variable as it was.
-  const before = process.env['NODE_ENV'];
-  delete process.env['NODE_ENV'];
-  try {
-    return await import('openpgp');
-  } finally {
-    if (before !== undefined) process.env['NODE_ENV'] = before;
-  }
-}
 
 /** Lines as a text whose lines all end with a newline. */
 function textOf(lines: readonly string[]): Buffer {
@@ -49,7 +38,7 @@ export async function signWithKey(
   keyFile: string,
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<Buffer> {
-  const library = await load();
+  const library = await loadOpenPgp();
   const date = new Date(nowSeconds() * 1000);
   const key = await openSecretKey(library, keyFile, date, () => passphraseFor('SIGN', env));
   const lines = signedLines(text);
@@ -84,7 +73,7 @@ export async function signWithKey(
  * @throws {LbsError} signature-missing, signature-bad, signature-key
  */
 export async function verifySigned(text: Buffer, keyFile: string): Promise<Buffer> {
-  const library = await load();
+  const library = await loadOpenPgp();
   const keys = await readPublicKeys(library, keyFile);
   return verifyWithKeys(library, text, keys, keyFile);
 }

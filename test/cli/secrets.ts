@@ -166,13 +166,12 @@ test('no error tells a passphrase, or what stands in a file of keys', async (t) 
   writeFileSync(several, `not this\n${SECRET}\n`);
   // The runtime and libraries as talkative as they can be.
   const talkative = { NODE_ENV: 'development', NODE_DEBUG: 'child_process,worker,fs,stream' };
-  const failing = async (env: Record<string, string>, file = key.secretKey) => {
-    const args = [...backupOptions(at), `--sign-key=${file}`, at.tree];
-    for (const json of [[], ['--json']]) {
-      const run = await lbsExits(t, 12, [...args, ...json], { env: { ...talkative, ...env } });
-      saysNothing(t, [wrong, ...keyLines], run);
-    }
+  const failing = async (env: Record<string, string>, file = key.secretKey, ...json: string[]) => {
+    const args = [...backupOptions(at), `--sign-key=${file}`, at.tree, ...json];
+    const run = await lbsExits(t, 12, args, { env: { ...talkative, ...env } });
+    saysNothing(t, [wrong, ...keyLines], run);
   };
+  await failing({ LBS_SIGN_PASSPHRASE: SECRET }, key.secretKey, '--json');
   await failing({ LBS_SIGN_PASSPHRASE: SECRET });
   await failing({ LBS_SIGN_PASSPHRASE: SECRET }, join(at.tree, 'one'));
   await failing({ LBS_SIGN_PASSPHRASE: SECRET }, broken);
@@ -323,4 +322,16 @@ test('an ordinary user who has a passphrase can do all the same', async (t) => {
   }
   await run('verify', store, '--data', `--localdb=${at.localdb}`);
   await run('restore', store, 'latest', at.target);
+});
+
+test('the library that reads keys is loaded in one place, where it is kept quiet', (t) => {
+  const src = join(PROJECT, 'src');
+  const loading = readdirSync(src, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .filter((name) =>
+      /import\('openpgp'\)|^import \{[^}]*\} from 'openpgp'/m.test(
+        readFileSync(join(src, name), 'utf8'),
+      ),
+    );
+  t.deepEqual(loading, [join('std', 'load-openpgp.ts')]);
 });
