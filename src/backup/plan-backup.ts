@@ -71,7 +71,10 @@ export async function makePlan(options: BackupOptions): Promise<Plan> {
     filter,
     encrypt,
     named,
-    notes: [...named.notes, ...(isEncrypted ? clearTextNotes(stores, localdb) : [])],
+    notes: [
+      ...named.notes,
+      ...(isEncrypted ? clearTextNotes(stores, localdb) : lostKeyNotes(stores)),
+    ],
     selector,
     segmentSizeBytes,
     dryRun: options.dryRun ?? false,
@@ -84,6 +87,15 @@ function clearTextNotes({ live }: StoreGroup, localdb: string): string[] {
   return [
     `segments are encrypted, but the local database in ${localdb} is not, and lies with them: it has the names of all files. Keep it elsewhere, with --localdb=DIR`,
   ];
+}
+
+/** Who leaves out an option once would have what is new since then in the store for all to read. */
+function lostKeyNotes({ live }: StoreGroup): string[] {
+  return live.flatMap((store) => {
+    const file = store.names().find((name) => ENCRYPTED.test(name));
+    if (file === undefined) return [];
+    return `${store.place} has encrypted segments (${file}), and those of this run are not: give --encrypt-to=FILE or the filter each time, best in the configuration`;
+  });
 }
 
 /** False for what does not exist, as the command of an upload script. */

@@ -188,7 +188,7 @@ test('compacting needs both keys, and stores nothing in clear', async (t) => {
   await lbsOk(t, ['verify', `--store=${at.store}`, secret, '--data'], { env });
 });
 
-test('a local database beside encrypted segments is told of', async (t) => {
+test('a local database beside encrypted segments is told of, and a run that does not encrypt', async (t) => {
   const key = await newKey(t);
   const at = places(t);
   makeFiles(at.tree, { file: 'x' });
@@ -200,7 +200,12 @@ test('a local database beside encrypted segments is told of', async (t) => {
   t.true(segmentFiles(at.store).every((file) => file.endsWith('.gpg')));
   const apart = [`--config=${config}`, `--localdb=${at.localdb}`, at.tree];
   const quiet = await lbsOk(t, apart, { env: nobody(t) });
-  t.false(quiet.stderr.includes('segments are encrypted'), quiet.stderr);
+  t.false(quiet.stderr.includes('encrypted'), quiet.stderr);
+  const clear = await lbsOk(t, [...backupOptions(at), at.tree], { env: nobody(t) });
+  t.regex(
+    clear.stderr,
+    /^lbs: .*store has encrypted segments \(.*\.gpg\), and those of this run are not/,
+  );
   await restoreOk(t, [`--config=${config}`, 'latest', at.target], { env: nobody(t) });
   sameTree(t, readTree(at.tree), readTree(restored(at.target, at.tree)));
 });
