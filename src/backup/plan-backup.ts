@@ -31,6 +31,8 @@ export type Plan = {
   readonly filter: Filter;
   /** Undefined when segments are not encrypted behind the filter. */
   readonly encrypt: BeginMessage | undefined;
+  /** That way, or by the filter. */
+  readonly isEncrypted: boolean;
   readonly named: NamedPaths;
   /** To be told before anything is done. */
   readonly notes: readonly string[];
@@ -71,10 +73,8 @@ export async function makePlan(options: BackupOptions): Promise<Plan> {
     filter,
     encrypt,
     named,
-    notes: [
-      ...named.notes,
-      ...(isEncrypted ? clearTextNotes(stores, localdb) : lostKeyNotes(stores)),
-    ],
+    isEncrypted,
+    notes: [...named.notes, ...(isEncrypted ? clearTextNotes(stores, localdb) : [])],
     selector,
     segmentSizeBytes,
     dryRun: options.dryRun ?? false,
@@ -87,15 +87,6 @@ function clearTextNotes({ live }: StoreGroup, localdb: string): string[] {
   return [
     `segments are encrypted, but the local database in ${localdb} is not, and lies with them: it has the names of all files. Keep it elsewhere, with --localdb=DIR`,
   ];
-}
-
-/** Who leaves out an option once would have what is new since then in the store for all to read. */
-function lostKeyNotes({ live }: StoreGroup): string[] {
-  return live.flatMap((store) => {
-    const file = store.names().find((name) => ENCRYPTED.test(name));
-    if (file === undefined) return [];
-    return `${store.place} has encrypted segments (${file}), and those of this run are not: give --encrypt-to=FILE or the filter each time, best in the configuration`;
-  });
 }
 
 /** False for what does not exist, as the command of an upload script. */

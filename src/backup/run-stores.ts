@@ -6,6 +6,7 @@ import { LbsError } from '../errors.ts';
 import { parseSnapshotFile } from '../format/snapshot-name.ts';
 import type { OpenDatabase } from '../localdb/open-localdb.ts';
 import { LocalMemory } from '../localdb/store-memory.ts';
+import { ENCRYPTED } from '../segments/recipients.ts';
 import { condemnedSegments } from '../snapshots/collection-lists.ts';
 import type { StoreOutcome } from './backup-options.ts';
 import type { Plan } from './plan-backup.ts';
@@ -26,9 +27,21 @@ export class RunStores {
     const memory = new LocalMemory(this.#open);
     memory.claim(options.upload === undefined ? 'directory' : 'upload');
     await stores.each((store) => store.recall(memory));
+    if (!this.#plan.isEncrypted) this.#noteEncrypted();
     if (this.#open.isNew) this.#noteNewDatabase();
     else if (stores.isSeveral) await stores.leaveOutEmpty();
     if (!dryRun) await stores.each((store) => store.begin());
+  }
+
+  /** Who leaves out an option once would have what is new since then in the store for all to read. */
+  #noteEncrypted(): void {
+    const { stores, report } = this.#plan;
+    for (const store of stores.live) {
+      const file = store.names().find((name) => ENCRYPTED.test(name));
+      if (file === undefined) continue;
+      const message = `${store.place} has encrypted segments (${file}), and those of this run are not: give --encrypt-to=FILE or the filter each time, best in the configuration`;
+      report({ type: 'note', message });
+    }
   }
 
   /** A store with snapshots and no memory of them: right on a second machine, else a surprise. */

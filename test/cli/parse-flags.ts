@@ -93,7 +93,7 @@ test('some switches can be turned off', (t) => {
 
 test('the beginning of a long option is enough when only one begins so', (t) => {
   t.deepEqual(parse('--full'), { 'full-metadata': ['yes'] });
-  t.deepEqual(parse('--seg=1M', '--de', '/d'), { 'segment-size': ['1M'], store: ['/d'] });
+  t.deepEqual(parse('--seg=1M', '--des', '/d'), { 'segment-size': ['1M'], store: ['/d'] });
   t.deepEqual(parse('--exclude=a'), { exclude: ['a'] });
   t.regex(refusal('--exclude-=a'), /not clear: it may be --exclude-if-present, --exclude-caches/);
   t.regex(
