@@ -14,7 +14,7 @@ const prctl = koffi
 
 const PR_SET_DUMPABLE = 4;
 
-/** A courtesy of the system: where it is refused the program is as open as any other. */
+/** A courtesy of the system: where it is refused the program is as open as others are. */
 export function closeMemory(): void {
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }

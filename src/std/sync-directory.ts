@@ -2,9 +2,11 @@
 import { closeSync, constants, fsyncSync, openSync } from 'node:fs';
 import { errnoName } from '../errors.ts';
 
-/** @throws what fsync(2) says, but where the filesystem cannot sync directories, as some on networks */
-export function syncDirectory(path: string): void {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+/**
+ * Of a directory that is open; `fd` is closed.
+ * @throws what fsync(2) says, but where the filesystem cannot sync directories, as some on networks
+ */
+export function syncAndClose(fd: number): void {
   try {
     fsyncSync(fd);
   } catch (error) {
@@ -12,4 +14,9 @@ export function syncDirectory(path: string): void {
   } finally {
     closeSync(fd);
   }
+}
+
+/** @throws as `syncAndClose`, and what open(2) says */
+export function syncDirectory(path: string): void {
+  syncAndClose(openSync(path, constants.O_RDONLY | constants.O_DIRECTORY));
 }

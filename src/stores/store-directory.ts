@@ -4,13 +4,14 @@
  * it would happen in the other one. Used by directory-store.ts, which asks `checkPlace` whenever
  * something is to count as stored, or is missing.
  */
-import { closeSync, fstatSync, fsync, fsyncSync, openSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, fsync, openSync, statSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { LbsError, errnoName, messageOf } from '../errors.ts';
 import { sortedNames } from '../posix/directory-names.ts';
 import { type FileStatus, followedStatus } from '../posix/file-status.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
+import { syncAndClose } from '../std/sync-directory.ts';
 import { storeError } from './store-error.ts';
 
 const fsyncAsync = promisify(fsync);
@@ -105,14 +106,7 @@ export class StoreDirectory {
 
   /** Makes names in a directory below durable; those in the top are by `sync`. @throws SystemError */
   syncBelow(prefix: string): void {
-    const fd = libc.openAt(this.fd, libc.cString(`${prefix}.`), O.RDONLY | O.DIRECTORY);
-    try {
-      fsyncSync(fd);
-    } catch (error) {
-      if (errnoName(error) !== 'EINVAL') throw error;
-    } finally {
-      closeSync(fd);
-    }
+    syncAndClose(libc.openAt(this.fd, libc.cString(`${prefix}.`), O.RDONLY | O.DIRECTORY));
   }
 
   /** Makes the names in the top durable. @throws {LbsError} io, store-missing */
