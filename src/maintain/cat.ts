@@ -104,7 +104,9 @@ async function nextOf(
     return result.done === true ? undefined : result.value;
   } catch (error) {
     if (!(error instanceof LbsError)) throw error;
-    throw new LbsError(error.code, `${showPath(entry.path)}: ${error.message}`, {
+    // A command that cannot read a segment to its end is damage everywhere else, too.
+    const code = error.code === 'filter-failed' ? 'segment-corrupt' : error.code;
+    throw new LbsError(code, `${showPath(entry.path)}: ${error.message}`, {
       cause: error,
       hint: error.hint ?? `${written} of its ${entry.sizeBytes} bytes were written`,
     });

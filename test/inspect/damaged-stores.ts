@@ -2,7 +2,7 @@
  * Bytes that flip in segments, under each of the ways to look into snapshots: what is given is as it
  * was, what cannot be had is named, and nothing worse happens.
  */
-import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { EXIT, exitCodeOf, LbsError } from '../../src/errors.ts';
@@ -18,8 +18,9 @@ import type { Report } from '../../src/report.ts';
 import { bytePath } from '../../src/std/byte-path.ts';
 import { backupOptions, places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
-import { lbsOk } from '../helpers/run-lbs.ts';
+import { lbsExits, lbsOk } from '../helpers/run-lbs.ts';
 import { makeFiles } from '../helpers/small-tree.ts';
+import { segmentFiles } from '../helpers/store-state.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 
 /** What one way of looking gave, piece by piece; each piece is right or wrong by itself. */
@@ -157,3 +158,14 @@ for (const [filter, flips] of [
     t.true(told > flips, `${told} of ${flips} flips`);
   });
 }
+
+test('a segment that a reverse filter cannot read to its end is damage for cat, too', async (t) => {
+  const at = places(t);
+  makeFiles(at.tree, { large: pseudoRandom('cut', 2_500_000) });
+  await lbsOk(t, [...backupOptions(at), '--filter=bzip2 -c', '.'], { cwd: at.tree });
+  const sizeOf = (file: string) => statSync(join(at.store, file)).size;
+  const [largest = ''] = segmentFiles(at.store).sort((a, b) => sizeOf(b) - sizeOf(a));
+  truncateSync(join(at.store, largest), 2_000_000);
+  const run = await lbsExits(t, 4, ['cat', `--store=${at.store}`, 'latest', 'large']);
+  t.regex(run.stderr, /the reverse filter "bzip2 -dc" exited with 2/);
+});
