@@ -14,12 +14,14 @@ export async function tagSnapshot(
   note: (message: string) => void,
 ): Promise<string[]> {
   const given: string[] = [];
+  // One text with its time for all stores: they stay equal, byte for byte.
+  const text = noteText();
   const isSeveral = stores.length > 1;
   for (const tag of new Set(tags)) {
     let isGiven = true;
     for (const store of stores) {
       try {
-        await addNote(store, { name: snapshot, tag }, noteText());
+        await addNote(store, { name: snapshot, tag }, text);
       } catch (error) {
         // What is handed to a script is in its hands: its failure is the run's.
         if (!(error instanceof LbsError) || error.code === 'upload-failed') throw error;
