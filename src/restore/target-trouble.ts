@@ -38,7 +38,8 @@ export function targetTrouble(
   if (error instanceof NameTaken) return { code: 'name', message: error.message };
   const name = errnoName(error);
   if (error instanceof LbsError || name === undefined || !/^E[A-Z0-9]+$/.test(name)) throw error;
-  const shown = showPath(recordedPath(path));
+  const recorded = showPath(recordedPath(path));
+  const shown = recorded === '.' ? 'the target directory itself' : recorded;
   // A file that is too large for this filesystem is a matter of that file.
   if (isOutOfSpace(error) && name !== 'EFBIG') {
     throw new LbsError('no-space', `no space left in the target, at ${shown}`, {

@@ -141,7 +141,8 @@ function endProblems(
     problems.push(`exit code ${code}: ${stderr}`);
   if (/unexpected error|mistake in lbs|^\s+at /m.test(stderr)) problems.push(`a stack: ${stderr}`);
   // A restore names the entry, by its path in the snapshot; of a filter its own words are told, and of par2.
-  const names = [...Object.values(at), ' tree', ' .:', 'the filter "'];
+  const itself = 'the target directory itself';
+  const names = [...Object.values(at), ' tree', ' .:', itself, 'the filter "'];
   if (!names.some((place) => stderr.includes(place)))
     problems.push(`does not say where: ${stderr}`);
   const isOfPar2 = /\bpar2 (exited|cannot)/.test(stderr);
