@@ -6,7 +6,6 @@
 import { randomUUID } from 'node:crypto';
 import { cpSync, existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { raceWithCollector } from '../helpers/collect-race.ts';
 import { allIsWell, forget, lists, otherMachine } from '../helpers/collected-store.ts';
@@ -14,12 +13,14 @@ import { backupOptions, type Places, places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
 import { jsonMessage, lbsOk, type Run, type RunningLbs, startLbs } from '../helpers/run-lbs.ts';
 import { makeFiles, waitUntil } from '../helpers/small-tree.ts';
-import { canTrace, withFault } from '../helpers/strace.ts';
+import { canTrace, haltAfter } from '../helpers/strace.ts';
 import { segmentFiles, snapshotNames } from '../helpers/store-state.ts';
 
 const COLLECTED = /was taken out of the store meanwhile/;
 /** A new metadata segment and two checksums files come before the descriptor. */
 const DESCRIPTOR_LINK = 4;
+/** Two calls read a directory: all of it, and that there is no more. The second time is the last look. */
+const LAST_LOOK_CALL = 4;
 
 type Race = { readonly at: Places; readonly saver: Places; readonly orphans: readonly string[] };
 
@@ -39,7 +40,12 @@ async function raceInStore(t: ExecutionContext): Promise<Race> {
   return { at, saver, orphans };
 }
 
-function startBackup(t: ExecutionContext, { saver }: Race, args: string[], through: string[] = []) {
+function startBackup(
+  t: ExecutionContext,
+  { saver }: Race,
+  args: readonly string[],
+  through: readonly string[] = [],
+) {
   const words = [...backupOptions(saver), '--scheme=saver', '--full-metadata', ...args, saver.tree];
   return startLbs(t, words, { through, ownGroup: true });
 }
@@ -68,8 +74,8 @@ const hasSums = (store: string): boolean =>
   readdirSync(store).filter((name) => name.endsWith('.sha256sums')).length === 2;
 
 /** At once: the tests of a file take turns otherwise, and somebody is waiting. */
-const collectNow = (t: ExecutionContext, race: Race, through: string[] = []): RunningLbs =>
-  startLbs(t, collector(race), { through });
+const collectNow = (t: ExecutionContext, race: Race, through: readonly string[] = []): RunningLbs =>
+  startLbs(t, collector(race), { through, ownGroup: true });
 
 /** The backup was refused, and there is no snapshot of it. */
 function refusedTidily(t: ExecutionContext, race: Race, run: Run): void {
@@ -99,24 +105,25 @@ test('a collection while a backup is about to end: the backup finds out', async 
 test('a descriptor that appears too late for the collector is taken back', async (t) => {
   if (!canTrace) return t.pass('left out: strace may not trace here');
   const race = await raceInStore(t);
-  const through = withFault('linkat', 'delay_enter=7s', DESCRIPTOR_LINK);
-  const running = startBackup(t, race, [], through);
-  await waitUntil(() => hasSums(race.at.store), 'checksums files');
+  const halt = haltAfter(t, 'linkat', DESCRIPTOR_LINK - 1);
+  const running = startBackup(t, race, [], halt.through);
+  await halt.reached();
+  t.true(hasSums(race.at.store));
   t.is((await collectNow(t, race).done).code, 0);
-  t.is(running.child.exitCode, null, 'the backup was too fast to show anything');
-  refusedTidily(t, race, await running.done);
+  t.is(snapshotNames(race.at.store).length, 1);
+  refusedTidily(t, race, await halt.toItsEnd(running));
   await startAgain(t, race);
 });
 
 test('a descriptor that the collector sees keeps what it names', async (t) => {
   if (!canTrace) return t.pass('left out: strace may not trace here');
   const race = await raceInStore(t);
-  const through = withFault('linkat', 'delay_exit=7s', DESCRIPTOR_LINK);
-  const running = startBackup(t, race, [], through);
-  await waitUntil(() => snapshotNames(race.at.store).length === 2, 'the descriptor');
+  const halt = haltAfter(t, 'linkat', DESCRIPTOR_LINK);
+  const running = startBackup(t, race, [], halt.through);
+  await halt.reached();
+  t.is(snapshotNames(race.at.store).length, 2);
   t.is((await collectNow(t, race).done).code, 0);
-  t.is(running.child.exitCode, null, 'the backup was too fast to show anything');
-  t.is((await running.done).code, 0);
+  t.is((await halt.toItsEnd(running)).code, 0);
   t.true(isThere(race));
   await allIsWell(t, race.saver, '--scheme=saver');
 });
@@ -125,13 +132,14 @@ test('a collector that has decided, but not yet listed, spares what is published
   if (!canTrace) return t.pass('left out: strace may not trace here');
   const race = await raceInStore(t);
   const { running, go } = await heldBackup(t, race);
-  const through = withFault('linkat', 'delay_enter=8s', 1);
-  const collecting = collectNow(t, race, through);
-  await sleep(4000);
+  // Its local database is told of what it has decided, before anybody else is.
+  const halt = haltAfter(t, 'fsync', 1);
+  const collecting = collectNow(t, race, halt.through);
+  await halt.reached();
   t.deepEqual(lists(race.at.store), []);
   go();
   t.is((await running.done).code, 0);
-  t.is((await collecting.done).code, 0);
+  t.is((await halt.toItsEnd(collecting)).code, 0);
   t.true(isThere(race));
   await allIsWell(t, race.saver, '--scheme=saver');
 });
@@ -140,32 +148,37 @@ test('a collector that is about to remove is seen, also when a second one was th
   if (!canTrace) return t.pass('left out: strace may not trace here');
   const race = await raceInStore(t);
   const { running, go } = await heldBackup(t, race);
-  const through = withFault('unlinkat', 'delay_enter=8s', 1);
-  const collecting = collectNow(t, race, through);
-  await waitUntil(() => lists(race.at.store).length === 1, 'the list');
+  const halt = haltAfter(t, 'getdents64', LAST_LOOK_CALL);
+  const collecting = collectNow(t, race, halt.through);
+  await halt.reached();
+  t.is(lists(race.at.store).length, 1, 'the list comes before the last look');
   t.is((await startLbs(t, ['gc', `--store=${race.at.store}`]).done).code, 0);
-  t.is(collecting.child.exitCode, null, 'the collector was too fast to show anything');
   t.is(lists(race.at.store).length, 1, 'the list of another collector was removed');
   go();
   refusedTidily(t, race, await running.done);
-  t.is((await collecting.done).code, 0);
+  t.true(isThere(race));
+  t.is((await halt.toItsEnd(collecting)).code, 0);
   await startAgain(t, race);
 });
 
 test('what a backup that died had no time to take back, the collector does', async (t) => {
   if (!canTrace) return t.pass('left out: strace may not trace here');
   const race = await raceInStore(t);
-  const fault = 'delay_enter=6s:delay_exit=20s';
-  const running = startBackup(t, race, [], withFault('linkat', fault, DESCRIPTOR_LINK));
-  await waitUntil(() => hasSums(race.at.store), 'checksums files');
-  const through = withFault('unlinkat', 'delay_enter=9s', 1);
-  const collecting = collectNow(t, race, through);
-  await waitUntil(() => lists(race.at.store).length === 1, 'the list');
-  t.is(snapshotNames(race.at.store).length, 1, 'too slow to show anything');
+  // Before its descriptor, and as that has appeared.
+  const backup = haltAfter(t, 'linkat', `${DESCRIPTOR_LINK - 1}+`);
+  const running = startBackup(t, race, [], backup.through);
+  await backup.reached();
+  const collection = haltAfter(t, 'getdents64', LAST_LOOK_CALL);
+  const collecting = collectNow(t, race, collection.through);
+  await collection.reached();
+  t.is(lists(race.at.store).length, 1, 'the list comes before the last look');
+  t.is(snapshotNames(race.at.store).length, 1);
+  backup.goOn(running);
   await waitUntil(() => snapshotNames(race.at.store).length === 2, 'the descriptor');
   process.kill(-(running.child.pid ?? 0), 'SIGKILL');
-  t.true(isThere(race), 'too slow to show anything');
-  t.is((await collecting.done).code, 0);
+  await running.done;
+  t.true(isThere(race));
+  t.is((await collection.toItsEnd(collecting)).code, 0);
   t.is(snapshotNames(race.at.store).length, 1);
   await startAgain(t, race);
 });
