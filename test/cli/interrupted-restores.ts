@@ -1,6 +1,13 @@
 /** Restores that are stopped in the middle, what they leave in the target, and the run after them. */
 import { spawn } from 'node:child_process';
-import { existsSync, lstatSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { backupOptions, places, type Places } from '../helpers/places.ts';
@@ -29,14 +36,33 @@ async function restoreSlowly(t: ExecutionContext, at: Places): Promise<RunningLb
   return startLbs(t, args, { ownGroup: true, env: { LBS_SLOW_S: '0.2' } });
 }
 
-/** Waits until some files are in place and another one is being written. */
-async function inTheMiddle(at: Places): Promise<void> {
+/** All its threads: the first may stand still while another one is still in a call. */
+function isStopped(pid: number): boolean {
+  const stats = readdirSync(`/proc/${pid}/task`).map((task) =>
+    readFileSync(`/proc/${pid}/task/${task}/stat`, 'latin1'),
+  );
+  return stats.every((stat) => stat.replace(/^.*\) /s, '').startsWith('T'));
+}
+
+function signalGroup({ child }: RunningLbs, signal: NodeJS.Signals): void {
+  process.kill(-(child.pid ?? 0), signal);
+}
+
+/** Stops the restore where some files are in place and another one is being written. */
+async function stopInTheMiddle(at: Places, running: RunningLbs): Promise<void> {
   const large = join(at.target, 'large');
   const isThere = () =>
     existsSync(large) &&
     unfinished(large).length > 0 &&
     readdirSync(large).filter((name) => name.startsWith('file')).length >= 2;
-  await waitUntil(isThere, 'the middle of the restore');
+  for (;;) {
+    await waitUntil(isThere, 'the middle of the restore');
+    signalGroup(running, 'SIGSTOP');
+    await waitUntil(() => isStopped(running.child.pid ?? 0), 'the restore to stand still');
+    // What was being written may just have got its name.
+    if (isThere()) return;
+    signalGroup(running, 'SIGCONT');
+  }
 }
 
 function identities(target: string): Map<string, string> {
@@ -55,8 +81,8 @@ function identities(target: string): Map<string, string> {
 test('after a killed restore the next one writes what is missing and removes what was unfinished', async (t) => {
   const at = places(t);
   const running = await restoreSlowly(t, at);
-  await inTheMiddle(at);
-  process.kill(-(running.child.pid ?? 0), 'SIGKILL');
+  await stopInTheMiddle(at, running);
+  signalGroup(running, 'SIGKILL');
   await running.done;
   const left = unfinished(at.target).length;
   t.true(left > 0, 'nothing was left');
@@ -79,8 +105,9 @@ test('after a killed restore the next one writes what is missing and removes wha
 test('an interrupted restore leaves nothing unfinished, and says how to go on', async (t) => {
   const at = places(t);
   const running = await restoreSlowly(t, at);
-  await inTheMiddle(at);
+  await stopInTheMiddle(at, running);
   running.child.kill('SIGINT');
+  signalGroup(running, 'SIGCONT');
   const run = await running.done;
   t.is(run.code, 130, `${run.signal} ${run.stderr}`);
   t.true(run.stderr.includes('run the same command again'), run.stderr);
@@ -90,8 +117,7 @@ test('an interrupted restore leaves nothing unfinished, and says how to go on', 
 test('nothing is removed while another restore writes into the same target', async (t) => {
   const at = places(t);
   const running = await restoreSlowly(t, at);
-  await inTheMiddle(at);
-  process.kill(running.child.pid ?? 0, 'SIGSTOP');
+  await stopInTheMiddle(at, running);
   const left = unfinished(at.target);
   t.true(left.length > 0);
   const args = ['restore', `--store=${at.store}`, '--unfilter=.x=cat', 'latest', at.target];
@@ -101,7 +127,7 @@ test('nothing is removed while another restore writes into the same target', asy
     /unfinished files? of another restore, which may still be running, left alone/,
   );
   t.deepEqual(unfinished(at.target), left);
-  process.kill(running.child.pid ?? 0, 'SIGCONT');
+  signalGroup(running, 'SIGCONT');
   const first = await running.done;
   t.is(first.code, 0, first.stderr);
   sameTree(t, readTree(at.tree), readTree(at.target));
