@@ -101,11 +101,16 @@ test('what is forgotten and collected while it is verified is no damage', async 
     await lbsOk(t, save);
   }
   const [first = '', second = ''] = snapshotNames(at.store);
-  const [held, go] = [join(at.base, 'held'), join(at.base, 'go')];
-  const waits = `touch ${held}; while [ ! -e ${go} ]; do sleep 0.05; done; gzip -dc`;
-  const verify = ['verify', `--store=${at.store}`, '--data', `--unfilter=.gz=${waits}`];
-  const running = [startLbs(t, verify), startLbs(t, [...verify, first])];
-  await waitUntil(() => existsSync(held), 'the verification');
+  const go = join(at.base, 'go');
+  const held = ['all', 'named'].map((which) => join(at.base, which));
+  const running = held.map((which, at_) => {
+    const waits = `touch ${which}; while [ ! -e ${go} ]; do sleep 0.05; done; gzip -dc`;
+    const names = at_ === 0 ? [] : [first];
+    const verify = ['verify', `--store=${at.store}`, '--data', `--unfilter=.gz=${waits}`];
+    return startLbs(t, [...verify, ...names]);
+  });
+  // Both, or one of them may only now begin.
+  await waitUntil(() => held.every((which) => existsSync(which)), 'the verifications');
   const where = [`--store=${at.store}`, `--localdb=${at.localdb}`];
   await lbsOk(t, ['forget', ...where, first]);
   await lbsOk(t, ['gc', ...where, '--grace=0h']);
