@@ -205,11 +205,13 @@ test('while a backup runs with the local database, nothing is forgotten', async 
   const running = startLbs(t, [...backupOptions(at), slow, '--filter-extension=', at.tree]);
   const lock = join(at.localdb, 'lbs-localdb.lock');
   await waitUntil(() => readFileSync(lock, 'utf8') !== '', 'the lock');
-  const before = [...storeState(at.store).keys()];
+  // On some filesystems what the backup stores has a name before it is done.
+  const names = () => readdirSync(at.store).filter((name) => !name.startsWith('.'));
+  const before = names();
   const run = await lbsExits(t, 11, ['forget', ...backupOptions(at), '--keep-last=1']);
   t.regex(run.stderr, /is in use by lbs, process/);
   await lbsOk(t, ['forget', ...backupOptions(at), '--keep-last=1', '-n']);
-  t.deepEqual([...storeState(at.store).keys()], before);
+  t.deepEqual(names(), before);
   rmSync(gate);
   t.is((await running.done).code, 0);
 });
