@@ -32,6 +32,7 @@ import {
 } from '../helpers/run-lbs.ts';
 import { savedPaths } from '../helpers/saved-paths.ts';
 import { makeFiles, makeIncompressible, waitUntil } from '../helpers/small-tree.ts';
+import { canTrace, haltAfter } from '../helpers/strace.ts';
 import { segmentFiles } from '../helpers/store-state.ts';
 import { readTree, sameTree } from '../helpers/tree-state.ts';
 
@@ -58,7 +59,18 @@ test('a file that grows while it is read is stored as read, told of, and read ag
   writeFileSync(file, pseudoRandom('log', 30 * MIB));
   makeFiles(at.tree, { calm: 'still' });
   const writer = appendAllTheTime(t, file);
-  const run = await lbsExits(t, 3, ['--json', ...backupOptions(at), '.'], { cwd: at.tree });
+  const halt = haltAfter(t, 'pread64', 1);
+  const through = canTrace ? [...halt.through, '-P', file] : [];
+  const words = ['--json', ...backupOptions(at), '.'];
+  const running = startLbs(t, words, { cwd: at.tree, through, ownGroup: true });
+  if (canTrace) {
+    // It has begun to read the file, and does not end before the file has grown.
+    await halt.reached();
+    const { size } = statSync(file);
+    await waitUntil(() => statSync(file).size > size, 'the file to grow');
+  }
+  const run = await halt.toItsEnd(running);
+  t.is(run.code, 3, run.stderr);
   await writer.stop();
   const warnings = jsonLines(run).filter((line) => line['message_type'] === 'error');
   t.is(warnings.length, 1, run.stdout);
