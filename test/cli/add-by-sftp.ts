@@ -15,7 +15,13 @@ import {
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { JANITOR, takeOver } from '../helpers/add-only.ts';
-import { giveToOrdinaryUser, type Places, places, restored } from '../helpers/places.ts';
+import {
+  clockAhead,
+  giveToOrdinaryUser,
+  type Places,
+  places,
+  restored,
+} from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
 import { lbsExits, lbsOk, ordinaryUserCanRun, PROJECT, restoreOk } from '../helpers/run-lbs.ts';
 import { makeFiles, makeSmallTree } from '../helpers/small-tree.ts';
@@ -59,17 +65,25 @@ function chapter(): string[] {
   return [...text.matchAll(/^\.Bd .*\n([^]*?)^\.Ed$/gm)].map((found) => found[1] ?? '');
 }
 
+type SaveOptions = { localdb?: string; more?: string[]; env?: Record<string, string> };
+
+/**
+ * A new local database does not know the names that are taken, and finds one that is free by the
+ * clock: not so in a test that takes less than a second.
+ */
+const newLocaldb = (): SaveOptions => ({ localdb: 'new', env: clockAhead(60) });
+
 /** One backup of the client; the janitor takes over what has come. */
 async function save(
   t: ExecutionContext,
   at: Adding,
   script: string,
-  { localdb = 'db', more = [] }: { localdb?: string; more?: string[] } = {},
+  { localdb = 'db', more = [], env = {} }: SaveOptions = {},
 ) {
   const where = [`--upload-script=${script}`, `--localdb=${join(at.client, localdb)}`];
   const words = [...where, ...more, at.tree];
   const PATH = `${at.bin}:${process.env['PATH']}`;
-  const run = await lbsOk(t, words, { user: 'ordinary', env: { PATH, TMPDIR: at.client } });
+  const run = await lbsOk(t, words, { user: 'ordinary', env: { PATH, TMPDIR: at.client, ...env } });
   takeOver(at.store);
   return run;
 }
@@ -126,7 +140,7 @@ test('the requests and the script of the manual add snapshots, and can do nothin
     [],
   );
   // What is there already, such as restore.sh, is no trouble for a new local database.
-  await save(t, at, upload, { localdb: 'new' });
+  await save(t, at, upload, newLocaldb());
   await isRestored(t, at);
   writeFileSync(join(at.client, 'own'), 'of the client');
   const mine = join(at.store, 'mine');
@@ -169,7 +183,7 @@ done
     const run = await lbsExits(t, 4, [command, where]);
     t.regex(run.stderr + run.stdout, /damaged: .*(needs a segment|missing)/);
   }
-  await save(t, at, script, { localdb: 'new' });
+  await save(t, at, script, newLocaldb());
   await lbsOk(t, ['verify', where, '--data', snapshotNames(at.store).at(-1) ?? '']);
   await lbsOk(t, ['forget', where, lacking]);
   await isRestored(t, at);
