@@ -8,10 +8,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { backupOptions, clockAhead, places, type Places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
-import { jsonMessage, lbs, lbsOk, PROJECT, type Run, startLbs } from '../helpers/run-lbs.ts';
-import { makeFiles, makeIncompressible } from '../helpers/small-tree.ts';
+import {
+  jsonMessage,
+  killGroup,
+  lbs,
+  lbsOk,
+  PROJECT,
+  type Run,
+  startLbs,
+} from '../helpers/run-lbs.ts';
+import { makeFiles, makeIncompressible, waitUntil } from '../helpers/small-tree.ts';
 import { canTrace } from '../helpers/strace.ts';
-import { snapshotNames, storedBytes } from '../helpers/store-state.ts';
+import { segmentFiles, snapshotNames, storedBytes } from '../helpers/store-state.ts';
 import { readTree, sameTree } from '../helpers/tree-state.ts';
 
 const KILLS = 20;
@@ -30,22 +38,31 @@ function makeTree({ tree }: Places): void {
   makeIncompressible(join(tree, 'd'), FILES, FILE_BYTES);
 }
 
-/** Kills a run after a while that `seed` decides. */
+/** Most new segments that a run may have stored before it is killed. */
+const SEGMENTS_MAX = 40;
+
+/**
+ * Kills a run when it has stored as many segments as `seed` decides, and a moment later; or, one of
+ * four, so long after its start as it says. Time alone would let a slow machine store nothing.
+ */
 async function killOne(
   t: ExecutionContext,
   at: Places,
   { seed, aheadS }: { seed: string; aheadS: number },
 ): Promise<number | null> {
-  const delayMs = 200 + (pseudoRandom(seed, 2).readUInt16LE() % 1800);
+  const [kind = 0, share = 0, later = 0] = pseudoRandom(seed, 3);
   const env = { LBS_SLOW_S: '0.02', ...clockAhead(aheadS) };
   const options = { cwd: at.tree, env, ownGroup: true };
+  const wanted = segmentFiles(at.store).length + 1 + (share % SEGMENTS_MAX);
   const running = startLbs(t, [...backupOptions(at), ...FILTER, '.'], options);
-  await Promise.race([sleep(delayMs), running.done]);
-  try {
-    process.kill(-(running.child.pid ?? 0), 'SIGKILL');
-  } catch {
-    // It has ended.
+  let hasEnded = false;
+  const ended = running.done.then(() => (hasEnded = true));
+  if (kind % 4 === 0) await Promise.race([sleep(4 * share), ended]);
+  else {
+    await waitUntil(() => hasEnded || segmentFiles(at.store).length >= wanted, 'segments');
+    await Promise.race([sleep(later % 50), ended]);
   }
+  killGroup(running);
   return (await running.done).code;
 }
 
@@ -115,7 +132,7 @@ test('of changed files only those are read again that a killed run had not finis
   }
   const before = storedBytes(at.store);
   for (let kill = 0; kill < 3; kill++) {
-    t.is(await killOne(t, at, { seed: `change ${kill}`, aheadS: 2000 + kill }), null);
+    t.is(await killOne(t, at, { seed: `once more ${kill}`, aheadS: 2000 + kill }), null);
   }
   const stored = (storedBytes(at.store) - before) / FILE_BYTES;
   const run = await lbsOk(t, ['--json', ...backupOptions(at), ...fast, '.'], options(3000));

@@ -144,6 +144,19 @@ export function startLbs(
   return { child, done, said };
 }
 
+/**
+ * Kills a run of `ownGroup` with all that it has started. False when it had ended just before: then
+ * there is no such group any more.
+ */
+export function killGroup({ child }: RunningLbs): boolean {
+  if (child.pid === undefined) return false;
+  try {
+    return process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    return false;
+  }
+}
+
 /** ava runs all tests of a file at once; more processes than this only make each other slow. */
 const RUNS_AT_ONCE_MAX = 3;
 const turns = new Limiter(RUNS_AT_ONCE_MAX);
