@@ -46,8 +46,11 @@ export type World = {
 };
 
 const MINUTE_S = 60;
-/** Runs of the program take the time from here, so that all names are known beforehand. */
-const EPOCH_S = Math.floor(Date.now() / 1000) + 1000 * MINUTE_S;
+/**
+ * Runs of the program take the time from here, so that all names are known beforehand. A whole
+ * minute: a snapshot that is compacted is named a second later, and by that found to be the same one.
+ */
+const EPOCH_S = (Math.floor(Date.now() / 1000 / MINUTE_S) + 1000) * MINUTE_S;
 
 /** Of a run in the n-th minute; HOME and TMPDIR are `home`. */
 export function environment(home: string, minute: number): Record<string, string> {
