@@ -1,7 +1,7 @@
 /** The thread for checksums: right, in order, no hindrance to ending, and no hidden failure. */
 import { spawn } from 'node:child_process';
 import { hash } from 'node:crypto';
-import { closeSync, ftruncateSync, openSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import test from 'ava';
@@ -10,6 +10,7 @@ import { SideThread } from '../../src/backup/side-thread.ts';
 import { backupOptions, places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
 import { startLbs } from '../helpers/run-lbs.ts';
+import { waitUntil } from '../helpers/small-tree.ts';
 
 const MIB = 1024 * 1024;
 
@@ -73,7 +74,8 @@ test('memory is not in use any more when there is room', async (t) => {
 test('a thread that has ended is a failure, and nobody waits for it', async (t) => {
   const { memory, side, thread } = shared(Buffer.alloc(MIB));
   const digests = await thread.begin();
-  await digests.zeros(1000 * MIB);
+  // Many minutes of it, so that it cannot be done before the thread is ended.
+  await digests.zeros(1_000_000 * MIB);
   const finished = digests.finish();
   await Promise.all([
     t.throwsAsync(finished, { code: 'internal', message: /^the thread beside the run failed: / }),
@@ -101,14 +103,30 @@ test('a thread without work does not keep the process alive, one with work does'
   t.is(said, `${hash('sha1', Buffer.alloc(10))}\n`);
 });
 
+/** True while a process has the file open. */
+function hasOpen(pid: number | undefined, path: string): boolean {
+  const dir = `/proc/${pid}/fd`;
+  return readdirSync(dir).some((fd) => {
+    try {
+      return readlinkSync(join(dir, fd)) === path;
+    } catch {
+      // Closed meanwhile.
+      return false;
+    }
+  });
+}
+
 test('a run that is interrupted within a large file ends tidily', async (t) => {
   const at = places(t);
-  const file = openSync(join(at.tree, 'sparse'), 'w');
+  const path = join(at.tree, 'sparse');
+  const file = openSync(path, 'w');
   // Hashing this takes many minutes.
   ftruncateSync(file, 1_000_000 * MIB);
   closeSync(file);
   const running = startLbs(t, [...backupOptions(at), '.'], { cwd: at.tree });
-  await setTimeout(4000);
+  await waitUntil(() => hasOpen(running.child.pid, path), 'the run to come to the file');
+  // By then it hashes, most likely.
+  await setTimeout(500);
   running.child.kill('SIGINT');
   const run = await running.done;
   t.is(run.code, 130, run.stderr);
