@@ -91,12 +91,12 @@ test('nothing is written any more when a file has been given up', async (t) => {
   const path = join(tempDir(t), 'file');
   const fd = openSync(path, 'w');
   const file = new ThreadFile(ask, { file: 0, fd, codec: ZSTD });
-  const appended = Array.from({ length: 6 }, (_, at) =>
-    file.append(shared(pseudoRandom(`piece ${at}`, 2_000_000))),
-  );
+  // More than the thread can write between the last of them and the end, whoever has to wait.
+  const piece = shared(pseudoRandom('piece', 2_000_000));
+  const appended = Array.from({ length: 30 }, () => file.append(piece));
   await file.abort();
   const { size } = statSync(path);
-  t.true(size < 12_000_000);
+  t.true(size < 60_000_000);
   await Promise.all(appended);
   t.is(statSync(path).size, size);
   closeSync(fd);
@@ -106,8 +106,13 @@ test('a thread that has ended is a failure of all files', async (t) => {
   const { side, ask } = makeThread(t);
   const fd = openSync('/dev/null', 'w');
   const file = new ThreadFile(ask, { file: 0, fd, codec: ZSTD });
-  const appended = file.append(shared(pseudoRandom('ended', 2_000_000)));
-  await Promise.all([t.throwsAsync(appended, { code: 'internal' }), side.close()]);
+  // The first ones may be done by then.
+  const piece = shared(pseudoRandom('ended', 2_000_000));
+  const appended = Array.from({ length: 30 }, () => file.append(piece));
+  const settled = Promise.allSettled(appended);
+  await side.close();
+  await settled;
+  await t.throwsAsync(async () => await appended.at(-1), { code: 'internal' });
   await t.throwsAsync(file.finish(), { code: 'internal' });
   await file.abort();
   closeSync(fd);
