@@ -240,7 +240,8 @@ test('names that are properties of every object are names like any other', (t) =
 
 test('a pattern with many stars does not take for ever', (t) => {
   const name = 'a'.repeat(200);
-  const started = performance.now();
+  const started = process.cpuUsage();
   t.deepEqual(recorded({ [name]: '' }, { exclude: ['*a*a*a*a*a*b', '**/**/**/**/x?'] }), [name]);
-  t.true(performance.now() - started < 2000);
+  const { user, system } = process.cpuUsage(started);
+  t.true(user + system < 2_000_000, `${user + system} us`);
 });
