@@ -233,7 +233,8 @@ test('a command is killed when nobody wants the rest', async (t) => {
     t.true(pid > 0);
     break;
   }
-  t.true(Date.now() - started < 10_000);
+  // Far less than the command sleeps, and enough for a machine with much else to do.
+  t.true(Date.now() - started < 60_000);
 });
 
 test('an interrupt ends the reading', async (t) => {
