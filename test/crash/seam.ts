@@ -54,7 +54,8 @@ test('a call fails, is cut short or happens as it is told, in children and by li
 
 test('a kill ends the program and its children before the call, or after it', async (t) => {
   if (why !== undefined) return t.pass(`left out: ${why}`);
-  const text = 'mkdir a; (sleep 1; mkdir late) & mkdir b; wait; mkdir c';
+  // Longer than it may take to come to `b`; a child that lived on would hold up the end, and be seen.
+  const text = 'mkdir a; (sleep 20; mkdir late) & mkdir b; wait; mkdir c';
   const before = await script(t, text, ({ path }) => (path.endsWith('/b') ? 'kill' : 'go'));
   t.is(before.code, 137);
   t.deepEqual(
