@@ -91,50 +91,58 @@ function changesIn(log: string, base: string): string[] {
   });
 }
 
+/** What one backup changes, as the seam or as strace tells it: how often each kind of change is made. */
+async function changesOf(t: ExecutionContext, by: 'seam' | 'strace'): Promise<string[]> {
+  const at = places(t);
+  const home = join(at.base, 'home');
+  const copy = join(at.base, 'copy');
+  mkdirSync(home);
+  mkdirSync(copy);
+  makeSmallTree(at.tree);
+  // In pieces that do not depend on which of the two has to wait for the other.
+  const filter = ['--filter=gzip -1 | dd obs=64k status=none', '--filter-extension=.gz'];
+  const args = ['backup', ...saveArgs({ ...at, home, copy }), ...filter, 'tree'];
+  const env = environment(home, 0);
+  if (by === 'seam') {
+    const directories = [at.store, at.localdb];
+    const run = await runFaulty({ args, cwd: at.base, env, directories }, { before: () => 'go' });
+    t.is(run.code, 0, run.stderr);
+    const changes = run.calls.filter(({ name }) => name !== 'close');
+    return counted(
+      changes.map(({ name, path, path2 }) =>
+        kindOf(name, name === 'linkat' ? path2 : path, at.base),
+      ),
+    );
+  }
+  const log = join(at.base, 'log');
+  const through = ['strace', '-f', '-y', '-s', '16', '-o', log];
+  const run = await lbs(t, args, { through, cwd: at.base, env });
+  t.is(run.code, 0, run.stderr);
+  return counted(changesIn(readFileSync(log, 'utf8'), at.base));
+}
+
+function counted(kinds: readonly string[]): string[] {
+  const numberOf = (kind: string, all: readonly string[]) =>
+    // Once, and again each five seconds that a run takes.
+    kind === 'fdatasync /localdb/lbs-statcache.new' ? 'some' : String(all.length);
+  return [...Map.groupBy(kinds, (kind) => kind)]
+    .map(([kind, all]) => `${kind}: ${numberOf(kind, all)}`)
+    .sort();
+}
+
+/** Two runs may differ in what threads and times decide; what the seam cannot see lacks in each. */
+const PAIRS_MAX = 3;
+
 test('every change that strace sees is asked about, however it is made', async (t) => {
   if (why !== undefined) return t.pass(`left out: ${why}`);
   if (!canTrace) return t.pass('left out: strace cannot be used here');
-  const logs: string[][] = [];
-  for (const by of ['seam', 'strace']) {
-    const at = places(t);
-    const home = join(at.base, 'home');
-    const copy = join(at.base, 'copy');
-    mkdirSync(home);
-    mkdirSync(copy);
-    makeSmallTree(at.tree);
-    const args = ['backup', ...saveArgs({ ...at, home, copy }), '--filter=gzip -1 | cat', '--filter-extension=.gz', 'tree']; // prettier-ignore
-    const [store, localdb] = [at.store, at.localdb];
-    if (by === 'seam') {
-      const command = {
-        args,
-        cwd: at.base,
-        env: environment(home, 0),
-        directories: [store, localdb],
-      };
-      const run = await runFaulty(command, { before: () => 'go' });
-      t.is(run.code, 0, run.stderr);
-      const changes = run.calls.filter(({ name }) => name !== 'close');
-      logs.push(
-        changes.map(({ name, path, path2 }) =>
-          kindOf(name, name === 'linkat' ? path2 : path, at.base),
-        ),
-      );
-      continue;
-    }
-    const log = join(at.base, 'log');
-    const through = ['strace', '-f', '-y', '-s', '16', '-o', log];
-    const run = await lbs(t, args, { through, cwd: at.base, env: environment(home, 0) });
-    t.is(run.code, 0, run.stderr);
-    logs.push(changesIn(readFileSync(log, 'utf8'), at.base));
+  t.timeout(300_000);
+  let [inSeam, inStrace]: string[][] = [[], []];
+  for (let pair = 0; pair < PAIRS_MAX; pair++) {
+    [inSeam, inStrace] = [await changesOf(t, 'seam'), await changesOf(t, 'strace')];
+    if (String(inSeam) === String(inStrace)) break;
+    t.log('not the same', inSeam, inStrace);
   }
-  const [asked = [], seen = []] = logs;
-  const counts = (kinds: string[]) =>
-    [...Map.groupBy(kinds, (kind) => kind)].map(([kind, all]) => `${kind}: ${all.length}`).sort();
-  const [inSeam, inStrace] = [counts(asked), counts(seen)];
-  t.deepEqual(
-    inStrace.filter((line) => !inSeam.includes(line)),
-    [],
-  );
   t.deepEqual(inSeam, inStrace);
-  t.true(asked.length > 50);
+  t.true((inSeam?.length ?? 0) > 30);
 });
