@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import fc from '../helpers/fast-check.ts';
 import test from 'ava';
 import { type Stanza, StanzaParser, formatField } from '../../src/format/stanza.ts';
 

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
+import fc from '../helpers/fast-check.ts';
 import test from 'ava';
 import { LbsError } from '../../src/errors.ts';
 import { readTarHeader, tarMemberBytes, writeTarHeader } from '../../src/format/tar-header.ts';

@@ -1,7 +1,7 @@
 /**
  * Right texts with a few bytes changed: they get further into a parser than any that are made up.
  */
-import fc from 'fast-check';
+import fc from './fast-check.ts';
 
 type Edit = { readonly at: number; readonly remove: number; readonly bytes: Uint8Array };
 

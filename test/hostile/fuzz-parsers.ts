@@ -3,7 +3,7 @@
  * as you like with FUZZ_SECONDS (`make fuzz`), divided among the parsers.
  */
 import test from 'ava';
-import fc from 'fast-check';
+import fc from '../helpers/fast-check.ts';
 import { LbsError } from '../../src/errors.ts';
 import { mutated } from '../helpers/mutated-text.ts';
 import { PROPERTIES } from '../helpers/parser-properties.ts';

@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'ava';
-import fc from 'fast-check';
+import fc from '../helpers/fast-check.ts';
 import { LbsError } from '../../src/errors.ts';
 import { why } from '../../src/inspect/why.ts';
 import { backup, bytePath, ls } from '../../src/library.ts';

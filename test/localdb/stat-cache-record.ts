@@ -1,5 +1,5 @@
 /** Records of the stat cache as bytes: what is compared and copied without being read. */
-import fc from 'fast-check';
+import fc from '../helpers/fast-check.ts';
 import test from 'ava';
 import { uriEscapeText } from '../../src/format/uri-escape.ts';
 import {

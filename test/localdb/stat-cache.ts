@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import fc from 'fast-check';
+import fc from '../helpers/fast-check.ts';
 import test from 'ava';
 import { statCacheFile } from '../../src/localdb/stat-cache-place.ts';
 import { StatCacheReader } from '../../src/localdb/stat-cache-reader.ts';

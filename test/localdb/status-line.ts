@@ -1,5 +1,5 @@
 /** The status line of the stat cache, and what of it says that an entry is as it was. */
-import fc from 'fast-check';
+import fc from '../helpers/fast-check.ts';
 import test from 'ava';
 import { CacheRecord, formatRecord } from '../../src/localdb/stat-cache-record.ts';
 import { StatusLine, statusLine, untrusted } from '../../src/localdb/status-line.ts';

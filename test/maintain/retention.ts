@@ -1,6 +1,6 @@
 /** Which snapshots are kept: exact decisions for calendars, incomplete ones and forged dates. */
 import test from 'ava';
-import fc from 'fast-check';
+import fc from '../helpers/fast-check.ts';
 import {
   type Candidate,
   type RetentionRules,

@@ -1,7 +1,7 @@
 /** Names of a directory in byte order, however many and whatever they are. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
+import fc from '../helpers/fast-check.ts';
 import test from 'ava';
 import * as libc from '../../src/posix/libc.ts';
 import { sortedNames } from '../../src/posix/directory-names.ts';

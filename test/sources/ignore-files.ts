@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'ava';
-import fc from 'fast-check';
+import fc from '../helpers/fast-check.ts';
 import { readRules } from '../../src/sources/filesystem/rule-files.ts';
 import { FilesystemSource } from '../../src/sources/filesystem/scan.ts';
 import { Selector } from '../../src/sources/filesystem/select.ts';

@@ -1,6 +1,6 @@
 /** Rules of files: which names they match, which of them decides, what is no rule. */
 import test from 'ava';
-import fc from 'fast-check';
+import fc from '../helpers/fast-check.ts';
 import { LbsError } from '../../src/errors.ts';
 import {
   type RuleLanguage,
