@@ -243,7 +243,7 @@ class SyncRun {
     return lists.every(({ file }) => this.#destination.stateOf(file) === 'there');
   }
 
-  /** Segments and lists; the names of the segments' files. */
+  /** Segments and lists; the names of all their files. */
   async #copyFiles(opened: OpenSnapshot): Promise<string[]> {
     const { segments, lists } = await this.#source.needs(opened);
     for (const { file, sums } of segments) {
@@ -252,7 +252,7 @@ class SyncRun {
     await this.#settle();
     for (const { file, sums } of lists) await this.#bring(file, sums, false);
     await this.#settle();
-    return segments.map(({ file }) => file.name);
+    return [...segments, ...lists].map(({ file }) => file.name);
   }
 
   async #copySnapshot(opened: OpenSnapshot, stored: Buffer): Promise<void> {
