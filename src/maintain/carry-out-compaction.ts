@@ -31,6 +31,7 @@ import { LogSurvey } from './log-survey.ts';
 import { ObjectMover } from './move-objects.ts';
 import type { CompactionPlan, Replaced } from './plan-compaction.ts';
 import type { SnapshotReplacer } from './replace-snapshot.ts';
+import { UsableSegments } from './usable-segments.ts';
 
 const DAY_S = 86400;
 /** Of a segment: less than this is not worth a group of its own. */
@@ -66,9 +67,7 @@ export class CompactionRun {
   readonly #isDry: boolean;
   readonly #segments: SegmentSink;
   readonly #mover: ObjectMover;
-  readonly #condemned: ReadonlySet<string>;
-  /** By segment, whether new metadata may refer to it. */
-  readonly #usable = new Map<string, boolean>();
+  readonly #usable: UsableSegments;
   readonly #renamed: RenamedSnapshot[] = [];
   readonly #nowS = nowSeconds();
   /** Older metadata that the new snapshots need. */
@@ -82,14 +81,18 @@ export class CompactionRun {
     this.#tools = tools;
     this.#plan = plan;
     this.#reading = reading;
-    const { store, index, options } = tools;
-    this.#isDry = options.dryRun === true;
-    this.#condemned = condemnedSegments(store);
+    const { store, index, options, report } = tools;
+    const { signal, dryRun = false } = options;
+    const { source } = reading;
+    this.#isDry = dryRun;
+    this.#usable = new UsableSegments({
+      ...{ source, index, dryRun, report, signal, condemned: condemnedSegments(store) },
+      isVictim: (segment) => plan.victims.has(segment),
+    });
     this.#segments = this.#isDry ? new DryRunSegments() : this.#segmentWriter();
     this.#mover = new ObjectMover({
-      ...{ source: reading.source, index, segments: this.#segments, dryRun: this.#isDry },
-      signal: options.signal,
-      isUsable: (segment) => this.#isUsable(segment),
+      ...{ source, index, segments: this.#segments, dryRun, signal },
+      usable: this.#usable,
       groupOf: (createdS) => this.#groupOf(createdS),
     });
   }
@@ -152,20 +155,6 @@ export class CompactionRun {
     throw new LbsError('interrupted', 'interrupted', {
       hint: 'all snapshots are whole; the same command goes on from here',
     });
-  }
-
-  #isUsable(segment: string): boolean {
-    let isUsable = this.#usable.get(segment);
-    if (isUsable === undefined) this.#usable.set(segment, (isUsable = this.#look(segment)));
-    return isUsable;
-  }
-
-  #look(segment: string): boolean {
-    const { store, index } = this.#tools;
-    if (this.#condemned.has(segment) || this.#plan.victims.has(segment)) return false;
-    const row = index.segment(segment);
-    if (row === undefined || row.expired !== null) return false;
-    return store.find(row.file)?.sizeBytes === row.stored_bytes;
   }
 
   #ageDays(createdS: number): number {
@@ -249,10 +238,8 @@ export class CompactionRun {
     await this.#segments.room();
     const sha256 = hash('sha256', text, 'hex');
     const checksum = `(sha1=${hash('sha1', text, 'hex')})`;
-    const known = index.find(sha256, text.length, (segment) => this.#isUsable(segment));
-    if (known?.kind === 'stored') {
-      return formatObjectName(known.place.segment, known.place.object) + checksum;
-    }
+    const known = await this.#usable.find(sha256, text.length);
+    if (known !== undefined) return formatObjectName(known.segment, known.object) + checksum;
     const added = this.#segments.add(METADATA, text);
     index.addPending(sha256, text.length, added);
     this.#metadataBytes += text.length;
@@ -315,10 +302,11 @@ export class CompactionRun {
       segments: victims.size,
       storedBytes: [...victims.values()].reduce((sum, { storedBytes }) => sum + storedBytes, 0),
       snapshots: this.#renamed,
-      ...{ readBytes, contentBytes, metadataBytes: this.#metadataBytes },
+      readBytes: readBytes + this.#usable.readBytes,
+      ...{ contentBytes, metadataBytes: this.#metadataBytes },
       addedBytes: this.#addedBytes,
       segmentsLeft: [...left.values()].reduce((sum, count) => sum + count, 0),
-      damaged: damaged + this.#damaged,
+      damaged: damaged + this.#damaged + this.#usable.damaged,
       needed: this.#neededSegments(),
     };
   }

@@ -41,7 +41,7 @@ export type CompactSummary = {
   /** Size in the store of these, which collecting makes free. */
   readonly storedBytes: number;
   readonly snapshots: readonly RenamedSnapshot[];
-  /** Size in the store of segments that were read for their contents. */
+  /** Size in the store of segments that were read for their contents, or to be relied on. */
   readonly readBytes: number;
   /** Content that was copied, before the filter. */
   readonly contentBytes: number;
@@ -51,7 +51,7 @@ export type CompactSummary = {
   readonly addedBytes: number;
   /** Segments that are worth it and were left, each cause told as a note. */
   readonly segmentsLeft: number;
-  /** Segments and snapshots that were left because they are damaged, each reported. */
+  /** Segments and snapshots that were left, or not relied on, because they are damaged; each reported. */
   readonly damaged: number;
   /** Older segments that the new snapshots need: for a dry run of a collection. */
   readonly needed: ReadonlySet<string>;

@@ -17,14 +17,15 @@ import type { SegmentSink } from '../segments/dry-run-segments.ts';
 import type { SegmentSource } from '../segments/segment-source.ts';
 import { openScratchDatabase } from '../std/scratch-database.ts';
 import { SpoolFile, type Spooled } from '../std/spool-file.ts';
+import type { UsableSegments } from './usable-segments.ts';
 
 export type MoverParts = {
   readonly source: SegmentSource;
   readonly index: BlockIndex;
   /** New segments. */
   readonly segments: SegmentSink;
-  /** True for a segment that is stored, stays, and may be referred to. */
-  readonly isUsable: (segment: string) => boolean;
+  /** Those that are stored, stay, and may be referred to. */
+  readonly usable: UsableSegments;
   /** The group of content that was first stored then. */
   readonly groupOf: (createdS: number) => string;
   /** Then nothing is read. */
@@ -90,12 +91,12 @@ export class ObjectMover {
    * @throws {LbsError} filter-failed, filter-missing, decryption-key, interrupted, store-*, no-space, io
    */
   async move({ name, created, storedBytes, objects }: MovedSegment): Promise<string | undefined> {
-    const { index, dryRun, isUsable } = this.#parts;
+    const { dryRun, usable } = this.#parts;
     const wanted = new Map<number, KnownObject>();
     const known = new Map<number, BlockPlace>();
     for (const [object, { sha256, sizeBytes }] of objects) {
-      const found = index.find(sha256.toString('hex'), sizeBytes, isUsable);
-      if (found?.kind === 'stored') known.set(object, found.place);
+      const place = await usable.find(sha256.toString('hex'), sizeBytes);
+      if (place !== undefined) known.set(object, place);
     }
     for (const [object, row] of objects) if (!known.has(object)) wanted.set(object, row);
     if (wanted.size > 0) this.counts.readBytes += storedBytes;
@@ -153,11 +154,11 @@ export class ObjectMover {
     age: number,
     data: Buffer | undefined,
   ): Promise<BlockPlace> {
-    const { segments, index, groupOf, isUsable } = this.#parts;
+    const { segments, index, groupOf, usable } = this.#parts;
     await segments.room();
     // The same content may be in the segment twice.
-    const known = index.find(sha256.toString('hex'), sizeBytes, isUsable);
-    if (known?.kind === 'stored') return known.place;
+    const known = await usable.find(sha256.toString('hex'), sizeBytes);
+    if (known !== undefined) return known;
     const added = segments.add(groupOf(age), data ?? NO_DATA);
     index.addPending(sha256.toString('hex'), sizeBytes, added, age);
     this.counts.contentBytes += sizeBytes;

@@ -21,7 +21,7 @@ import {
 import { decideRetention } from '../../src/maintain/retention.ts';
 import { snapshotsAmong } from '../../src/snapshots/open-snapshot.ts';
 import { openStore } from '../../src/stores/open-store.ts';
-import { forget, gc } from '../helpers/collected-store.ts';
+import { forget, gc, neededSegments } from '../helpers/collected-store.ts';
 import { gpgHome } from '../helpers/gpg-home.ts';
 import { backupOptions, type Places, places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
@@ -198,7 +198,7 @@ test('a damaged segment is left, and costs nothing but itself', async (t) => {
   // One that is not compacted is not read.
   const compacted = new Set(jsonLines(dry).map((line) => line['file']));
   const isOther = (of: string) => !compacted.has(of) && isBig(join(at.store, of));
-  const other = segmentFiles(at.store).find(isOther) ?? '';
+  const other = neededSegments(at.store).find(isOther) ?? '';
   writeFileSync(join(at.store, other), Buffer.alloc(statSync(join(at.store, other)).size));
   const run = await lbsExits(t, 4, ['compact', ...where(at), '--json']);
   const found = jsonLines(run).filter((line) => line['message_type'] === 'error');
@@ -280,22 +280,33 @@ test('a run that was stopped between two descriptors is finished, and only by wh
   t.deepEqual(snapshotNames(at.store), [first, '20200102T040000', ...whole.slice(1)]);
 });
 
-test('what is stored a second time is not copied, but found there', async (t) => {
-  t.timeout(120_000);
-  const at = await fourDays(t);
-  const before = await contentsOf(t, at);
-  // As after cleaning: the content of old snapshots is stored once more, for a later one.
-  makeFiles(at.tree, { ...files(8, 10, 'a'), 'dir/text': 'as it was\n' });
-  const db = new Database(join(at.localdb, 'lbs-localdb.sqlite'));
-  db.exec("update segments set expired = 1 where grp = 'data'; update blocks set expired = 0");
-  db.close();
-  await saveAt(t, at, '2020-01-05T03:00:00Z');
-  const summary = jsonMessage(await lbsOk(t, ['compact', ...where(at), '--json']), 'summary');
-  t.like(summary, { bytes_read: 0, content_bytes: 0, snapshots: 3 });
-  await lbsOk(t, ['verify', `--store=${at.store}`, '--data']);
-  const after = await contentsOf(t, at);
-  for (const [n, tree] of before.entries()) sameTree(t, tree, after[n] ?? tree);
-});
+for (const isRotten of [false, true]) {
+  test(`what is stored a second time is not copied, but found there${isRotten ? ', unless it has rotted' : ''}`, async (t) => {
+    t.timeout(120_000);
+    const at = await fourDays(t);
+    const before = await contentsOf(t, at);
+    // As after cleaning: the content of old snapshots is stored once more, for a later one.
+    makeFiles(at.tree, { ...files(8, 10, 'a'), 'dir/text': 'as it was\n' });
+    const db = new Database(join(at.localdb, 'lbs-localdb.sqlite'));
+    db.exec("update segments set expired = 1 where grp = 'data'; update blocks set expired = 0");
+    db.close();
+    const old = segmentFiles(at.store);
+    await saveAt(t, at, '2020-01-05T03:00:00Z');
+    const isCopy = (name: string) => !old.includes(name) && isBig(join(at.store, name));
+    const copy = join(at.store, segmentFiles(at.store).find(isCopy) ?? '');
+    const { size } = statSync(copy);
+    if (isRotten) writeFileSync(copy, readFileSync(copy).fill(0, size >> 1, (size >> 1) + 1000));
+    const run = await lbsExits(t, isRotten ? 4 : 0, ['compact', ...where(at), '--json']);
+    const summary = jsonMessage(run, 'summary');
+    t.like(summary, { damaged: isRotten ? 1 : 0, segments_left: 0, snapshots: 3 });
+    if (!isRotten) t.like(summary, { bytes_read: size, content_bytes: 0 });
+    await gc(t, at, '--grace=0h');
+    // Snapshots that were whole are whole; only the last one needs that segment.
+    for (const [n, tree] of before.entries()) {
+      sameTree(t, tree, await contentOf(t, at, snapshotNames(at.store)[n] ?? ''));
+    }
+  });
+}
 
 test('rules believe a new descriptor if this machine made it, and no other one', async (t) => {
   t.timeout(120_000);
