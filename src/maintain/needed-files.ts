@@ -25,7 +25,10 @@ import {
 import { paritySets, usefulSets } from './parity-sets.ts';
 import { SMALL_FILE_BYTES_MAX, type Store, type StoredFile } from '../stores/store.ts';
 
-/** Of a person, beside a segment: it says of what the segment was, not that it is one. */
+/**
+ * Of a person, beside a segment: it says of what the segment was, not that it is one. Where the lists of
+ * snapshots name segments with such an ending, as `gpg --armor` has it, they are segments all the same.
+ */
 const BESIDE_A_SEGMENT = /\.(par2|sig|asc|sha1|sha256|sha512|md5|txt|bak)$/;
 
 const NOTHING: ReadonlySet<string> = new Set();
@@ -50,6 +53,8 @@ export class NeededFiles {
   /** Snapshots whose descriptors were read already. */
   readonly #known = new Set<string>();
   readonly #segments = new Set<string>();
+  /** Extensions of segments that look like those of files of a person. */
+  readonly #extensions = new Set<string>();
   /** Ids of parity sets that are needed; found out when there are any, and anew after each reading. */
   #parity: ReadonlySet<string> | undefined;
 
@@ -120,9 +125,12 @@ export class NeededFiles {
     if (!names.has(file)) return [];
     try {
       const text = readSmallFile(this.#store, file, SMALL_FILE_BYTES_MAX).toString('latin1');
-      return [...parseSums(text, file).keys()].flatMap(
-        (segmentFile) => parseSegmentFile(segmentFile)?.segment ?? [],
-      );
+      return [...parseSums(text, file).keys()].flatMap((segmentFile) => {
+        const parsed = parseSegmentFile(segmentFile);
+        if (parsed === undefined) return [];
+        if (BESIDE_A_SEGMENT.test(segmentFile)) this.#extensions.add(parsed.extension);
+        return parsed.segment;
+      });
     } catch (error) {
       if (error instanceof LbsError) return [];
       throw error;
@@ -137,8 +145,8 @@ export class NeededFiles {
   async lacking(names: readonly string[]): Promise<LackingSnapshot[]> {
     const present = new Set<string>();
     for (const name of names) {
-      const segment = parseSegmentFile(name)?.segment;
-      if (segment !== undefined && !BESIDE_A_SEGMENT.test(name)) present.add(segment);
+      const segment = this.#segmentIn(name);
+      if (segment !== undefined) present.add(segment);
     }
     if ([...this.#segments].every((segment) => present.has(segment))) return [];
     const lacking: LackingSnapshot[] = [];
@@ -164,12 +172,20 @@ export class NeededFiles {
     return new Set([...usefulSets(sets, isNeeded), ...damaged]);
   }
 
+  /** The segment that a file holds; undefined for what a person put beside it, and any other file. */
+  #segmentIn(name: string): string | undefined {
+    const parsed = parseSegmentFile(name);
+    if (parsed === undefined || !BESIDE_A_SEGMENT.test(name)) return parsed?.segment;
+    return this.#extensions.has(parsed.extension) ? parsed.segment : undefined;
+  }
+
   /** True for a file of a store's own that no snapshot needs. */
   isUnneeded(name: string): boolean {
     const parity = parseParityFile(name);
     if (parity !== undefined) return this.#isUnneededParity(parity.id);
-    const segment = parseSegmentFile(name)?.segment;
-    if (segment !== undefined) return !this.#segments.has(segment) && !BESIDE_A_SEGMENT.test(name);
+    const segment = this.#segmentIn(name);
+    if (segment !== undefined) return !this.#segments.has(segment);
+    if (parseSegmentFile(name) !== undefined) return false;
     const snapshot = parseSnapshotFile(name);
     // Only "forget" removes descriptors.
     if (snapshot?.kind === 'lbs' || snapshot?.kind === 'cumulus') return false;

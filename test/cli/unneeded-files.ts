@@ -1,11 +1,17 @@
 /** What `lbs verify`, alias `lbs check`, says of files that no snapshot needs. */
-import { statSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { gc, unneededSegments, withForgotten } from '../helpers/collected-store.ts';
+import {
+  forget,
+  gc,
+  neededSegments,
+  unneededSegments,
+  withForgotten,
+} from '../helpers/collected-store.ts';
 import { backupOptions, places } from '../helpers/places.ts';
 import { jsonMessage, lbsExits, lbsOk } from '../helpers/run-lbs.ts';
-import { makeSmallTree } from '../helpers/small-tree.ts';
+import { makeFiles, makeSmallTree } from '../helpers/small-tree.ts';
 import { snapshotNames } from '../helpers/store-state.ts';
 
 const LEFT =
@@ -61,4 +67,24 @@ test('"lbs check --help" is that of verify, and a path of that name is still sav
   makeSmallTree(join(at.tree, 'check'));
   await lbsOk(t, [...backupOptions(at), './check'], { cwd: at.tree });
   t.regex((await lbsOk(t, ['ls', `--store=${at.store}`, 'latest'])).stdout, /check/);
+});
+
+test('segments of an extension that files beside segments have are needed, and go, like others', async (t) => {
+  const at = places(t);
+  makeFiles(at.tree, { text: 'some text' });
+  const filter = ['--filter=zstd -c', '--filter-extension=.asc', '--unfilter=.asc=zstd -dc'];
+  const options = [...backupOptions(at), ...filter, '--full-metadata'];
+  await lbsOk(t, [...options, at.tree]);
+  makeFiles(at.tree, { text: 'another text' });
+  await lbsOk(t, [...options, at.tree]);
+  t.regex((await gc(t, at, '--grace=0h')).stdout, /^0 files removed/);
+  await forget(t, at, snapshotNames(at.store)[0] ?? '');
+  t.is(unneededSegments(at.store).length, 2);
+  // Beside one that is needed.
+  const [needed = ''] = neededSegments(at.store);
+  writeFileSync(join(at.store, `${needed}.sig`), 'a signature');
+  t.regex((await gc(t, at, '--grace=0h')).stdout, /^2 files removed/);
+  t.deepEqual(unneededSegments(at.store), []);
+  t.true(existsSync(join(at.store, `${needed}.sig`)));
+  await lbsOk(t, ['verify', `--store=${at.store}`, '--data', '--unfilter=.asc=zstd -dc']);
 });
