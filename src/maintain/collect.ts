@@ -2,6 +2,7 @@
  * Collects files that no descriptor names: segments, and what forgotten snapshots left.
  *
  *     listing, every descriptor                what is needed, and what is not
+ *       -> lost-snapshots                      nor is what could still be repaired
  *       -> local database told first           it offers nothing of that any more
  *       -> a list: condemned                   no backup refers to it from now on
  *     and in a later run, a grace period after that list came to the store:
@@ -25,7 +26,8 @@ import { BlockIndex } from '../localdb/block-index.ts';
 import { forgetGone } from '../localdb/gone-segments.ts';
 import { lockLocaldb } from '../localdb/lock.ts';
 import { LOCALDB_FILE, type OpenDatabase, openDatabase } from '../localdb/open-localdb.ts';
-import type { Report } from '../report.ts';
+import { SeenSnapshots } from '../localdb/seen-snapshots.ts';
+import { type Report, silentReport } from '../report.ts';
 import type { ReadOptions } from '../restore/restore-options.ts';
 import {
   type CollectionList,
@@ -36,6 +38,7 @@ import { noteForgotten } from '../snapshots/forgotten-notes.ts';
 import type { SnapshotFile } from '../snapshots/open-snapshot.ts';
 import { openStore } from '../stores/open-store.ts';
 import type { Store, StoredFile } from '../stores/store.ts';
+import { lostSnapshots } from './lost-snapshots.ts';
 import { NeededFiles, interrupted } from './needed-files.ts';
 
 /** Longer than backups take, and than a store is in the making of a copy. */
@@ -74,7 +77,10 @@ export type CollectSummary = {
   readonly condemnedBytes: number;
   /** Not needed by any snapshot, but too young to be touched. */
   readonly young: number;
-  /** Snapshots that need segments which the store does not have; each was reported as damage. */
+  /**
+   * Snapshots that need segments which the store does not have, and those whose descriptor is lost;
+   * each was reported as damage.
+   */
   readonly damaged: number;
 };
 
@@ -121,6 +127,7 @@ class Collection {
     const files = this.#store.list();
     const lists = collectionLists(this.#store, files);
     await this.#needed.read(files);
+    const lost = await this.#keepLost(files);
     const clockS = this.#clockS(files);
     const isOld = ({ arrivedS }: StoredFile) => arrivedS <= clockS - graceS;
     const ripe = new Set(lists.filter(({ file }) => isOld(file)).flatMap(namesOf));
@@ -146,8 +153,25 @@ class Collection {
       ...{ removed: this.#removed.length, removedBytes: sizeOf(this.#removed) },
       ...{ condemned: condemned.length, condemnedBytes: sizeOf(condemned) },
       young: unneeded.length - old.length,
-      damaged: await this.#reportLacking(),
+      damaged: lost + (await this.#reportLacking()),
     };
+  }
+
+  /** Where a descriptor is gone and nobody forgot the snapshot, what is left of it stays. */
+  async #keepLost(files: readonly StoredFile[]): Promise<number> {
+    const { report = silentReport, verifyKey, localdb = this.#store.place } = this.#options;
+    const lost = await lostSnapshots(this.#store, files, {
+      ...{ verifyKey, predecessors: this.#needed.predecessors },
+      note: (message) => report({ type: 'note', message }),
+      seen: SeenSnapshots.open(localdb, this.#store.place),
+    });
+    for (const name of lost) {
+      this.#needed.addLost(name);
+      const message = `is gone, and no note says that it was forgotten, so what it needs is kept: "lbs repair" makes it again; where it is to be given up, remove snapshot-${name}.*`;
+      const damage = { what: 'store-file', name: `snapshot-${name}.lbs`, snapshot: name, message } as const; // prettier-ignore
+      report({ type: 'damage', damage });
+    }
+    return lost.length;
   }
 
   /**

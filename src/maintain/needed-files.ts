@@ -22,6 +22,7 @@ import {
   readSmallFile,
   snapshotsAmong,
 } from '../snapshots/open-snapshot.ts';
+import { SUMS_KINDS } from '../snapshots/publish-snapshot.ts';
 import { paritySets, usefulSets } from './parity-sets.ts';
 import { SMALL_FILE_BYTES_MAX, type Store, type StoredFile } from '../stores/store.ts';
 
@@ -53,6 +54,8 @@ export class NeededFiles {
   /** Snapshots whose descriptors were read already. */
   readonly #known = new Set<string>();
   readonly #segments = new Set<string>();
+  /** Snapshots that those which were read name as their predecessors, with their SHA-256. */
+  readonly predecessors = new Map<string, string | undefined>();
   /** Extensions of segments that look like those of files of a person. */
   readonly #extensions = new Set<string>();
   /** Ids of parity sets that are needed; found out when there are any, and anew after each reading. */
@@ -99,6 +102,16 @@ export class NeededFiles {
     this.#known.add(name);
   }
 
+  /** Counts what the checksums files say that a snapshot needs whose descriptor is lost. */
+  addLost(name: string): void {
+    for (const kind of SUMS_KINDS) {
+      for (const segment of this.#segmentsInSums(`snapshot-${name}.${kind}`)) {
+        this.#segments.add(segment);
+      }
+    }
+    this.#known.add(name);
+  }
+
   /** Undefined when the snapshot is gone by now. */
   async #segmentsOf(
     snapshot: SnapshotFile,
@@ -107,7 +120,10 @@ export class NeededFiles {
     const { verifyKey } = this.#options;
     try {
       const { descriptor } = await openSnapshot(this.#store, snapshot, { verifyKey });
-      return [...descriptor.segments, ...this.#segmentsInSums(snapshot, names)];
+      const { previous, segments } = descriptor;
+      if (previous !== undefined) this.predecessors.set(previous.name, previous.sha256);
+      const list = `snapshot-${snapshot.name}.sha1sums`;
+      return names.has(list) ? [...segments, ...this.#segmentsInSums(list)] : segments;
     } catch (error) {
       if (!(error instanceof LbsError)) throw error;
       const isGone = this.#store.find(snapshot.file.name) === undefined;
@@ -120,9 +136,7 @@ export class NeededFiles {
   }
 
   /** None where there is no such file, or it cannot be read: then the descriptor has to do. */
-  #segmentsInSums({ name }: SnapshotFile, names: ReadonlySet<string>): string[] {
-    const file = `snapshot-${name}.sha1sums`;
-    if (!names.has(file)) return [];
+  #segmentsInSums(file: string): string[] {
     try {
       const text = readSmallFile(this.#store, file, SMALL_FILE_BYTES_MAX).toString('latin1');
       return [...parseSums(text, file).keys()].flatMap((segmentFile) => {

@@ -1,8 +1,9 @@
 /** What `lbs verify`, alias `lbs check`, says of files that no snapshot needs. */
-import { existsSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import {
+  allIsWell,
   forget,
   gc,
   neededSegments,
@@ -12,7 +13,7 @@ import {
 import { backupOptions, places } from '../helpers/places.ts';
 import { jsonMessage, lbsExits, lbsOk } from '../helpers/run-lbs.ts';
 import { makeFiles, makeSmallTree } from '../helpers/small-tree.ts';
-import { snapshotNames } from '../helpers/store-state.ts';
+import { segmentFiles, snapshotNames } from '../helpers/store-state.ts';
 
 const LEFT =
   /2 files that no snapshot needs, .*running backup may need them.*"lbs gc" removes them/;
@@ -87,4 +88,30 @@ test('segments of an extension that files beside segments have are needed, and g
   t.deepEqual(unneededSegments(at.store), []);
   t.true(existsSync(join(at.store, `${needed}.sig`)));
   await lbsOk(t, ['verify', `--store=${at.store}`, '--data', '--unfilter=.asc=zstd -dc']);
+});
+
+test('what could still be repaired stays: a snapshot whose descriptor is gone, and nobody forgot it', async (t) => {
+  const at = await withForgotten(t);
+  await gc(t, at, '--grace=0h');
+  makeFiles(at.tree, { newer: 'newer' });
+  rmSync(join(at.tree, 'new'));
+  await lbsOk(t, [...backupOptions(at), '--full-metadata', at.tree]);
+  const [lost = '', last = ''] = snapshotNames(at.store);
+  const segments = segmentFiles(at.store);
+  // Of the first one its successor knows as well, of the last one only this machine.
+  rmSync(join(at.store, `snapshot-${lost}.lbs`));
+  const words = ['gc', `--store=${at.store}`, '--grace=0h'];
+  const run = await lbsExits(t, 4, words);
+  t.regex(run.stderr, new RegExp(`${lost}.lbs: is gone, .*"lbs repair"`));
+  t.regex(run.stdout, /^0 files removed/);
+  rmSync(join(at.store, `snapshot-${last}.lbs`));
+  await lbsExits(t, 4, [...words, `--localdb=${at.localdb}`]);
+  t.deepEqual(segmentFiles(at.store), segments);
+  await lbsOk(t, ['repair', `--store=${at.store}`]);
+  await allIsWell(t, at);
+  t.regex((await gc(t, at, '--grace=0h')).stdout, /^0 files removed/);
+  // On purpose, with all of its files: nobody keeps anything of it.
+  for (const name of readdirSync(at.store)) if (name.includes(lost)) rmSync(join(at.store, name));
+  t.regex((await gc(t, at, '--grace=0h')).stdout, /^[1-9]\d* files? removed/);
+  await lbsOk(t, ['verify', `--store=${at.store}`, '--data']);
 });
