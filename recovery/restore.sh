@@ -484,11 +484,12 @@ BEGIN { FS = "\t" }
   print > list
 }'
 
-# Of the names of one file the first becomes the file and the others links to it.
+# Of the names of one file the first becomes the file and the others links to it. One that was read
+# when the file had changed is a file of its own: the first field is all that they must have in common.
 same='
 BEGIN { FS = OFS = "\t" }
-{ sub(/^[^\t]*\t/, "") }
-($10 "") != inode { inode = $10 ""; first = $1; print >> ($2 == "f" ? "files" : "others"); next }
+{ common = $1 "="; sub(/^[^\t]*\t/, "") }
+common != last { last = common; first = $1; print >> ($2 == "f" ? "files" : "others"); next }
 { $2 = "h"; $12 = first; gsub(/!/, "/", $12); $13 = ""; print > "links" }'
 
 # Gives segments an order, and every file the segment with which it is complete; what is needed
@@ -591,8 +592,7 @@ plan() {
   awk "$tree" entries || no_room
   tell
   rm -f entries
-  # Their first field is the inode, once more.
-  awk -F "$tab" '{ print $10 FS $0 }' linked >list || no_room
+  awk -F "$tab" '{ print $10 " " $2 " " $8 " " $9 " " $12 FS $0 }' linked >list || no_room
   sorted list >linked
   awk "$same" linked || no_room
   sorted files >files.sorted

@@ -74,6 +74,23 @@ for (const full of ['LBS_SCRATCH', 'the target'] as const) {
   });
 }
 
+test('two names of one file that were read with different contents are two files again', async (t) => {
+  const at = places(t);
+  const made = new StanzaStore();
+  const links = { links: '3', inode: '1/1/7' };
+  made.add('.', 'd');
+  made.file('a', [Buffer.from('before')], links);
+  made.file('b', [Buffer.from('after it was changed')], links);
+  made.file('c', [Buffer.from('before')], links);
+  writeQuietly(made, at.store);
+  const { code, output } = await runScript(at.store, [SNAPSHOT, at.target]);
+  t.is(code, 0, output);
+  t.regex(output, /the content of 2 files was read back/);
+  t.is(readFileSync(join(at.target, 'a'), 'utf8'), 'before');
+  t.is(readFileSync(join(at.target, 'b'), 'utf8'), 'after it was changed');
+  t.is(readTree(at.target).get('c')?.sameAs, 'a');
+});
+
 test('a full disk while the list of entries is made does not shorten it unseen', async (t) => {
   const at = places(t);
   const made = new StanzaStore();
