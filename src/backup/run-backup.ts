@@ -197,7 +197,7 @@ class Run {
         ...stores.live.flatMap((store) => store.ownPlaces),
         localdb,
       ]),
-      warn: (warning) => entries.warn(warning),
+      warn: (warning) => entries.leftOut(warning),
       note: (message) => report({ type: 'note', message }),
     });
     for (const entry of source.entries()) {
@@ -252,6 +252,7 @@ class Run {
         stored: this.#stored.bytes,
         warnings: counts.warnings,
       },
+      unread: entries.unread.paths,
       intent: options.intent,
       segments: names,
     };

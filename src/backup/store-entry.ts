@@ -23,6 +23,7 @@ import {
   storeContent,
 } from './store-content.ts';
 import { storeSmallFile } from './store-small-file.ts';
+import { UnreadPaths } from './unread-paths.ts';
 import { keepContent } from './keep-content.ts';
 import { type Saving, type SavingRules, savingFor } from './unchanged.ts';
 
@@ -94,6 +95,7 @@ export class EntryStore {
     warnings: 0,
   };
 
+  readonly unread = new UnreadPaths();
   readonly #tools: ReadingTools;
   readonly #line = new StatusLine();
 
@@ -104,7 +106,13 @@ export class EntryStore {
     this.#tools = { blocks, breathe, block, cutter: new BlockCutter(side) };
   }
 
-  warn(warning: SourceWarning): void {
+  /** Tells of an entry that is left out, or of a directory that is without its contents. */
+  leftOut(warning: SourceWarning): void {
+    this.unread.add(warning.path);
+    this.#warn(warning);
+  }
+
+  #warn(warning: SourceWarning): void {
     this.counts.warnings++;
     this.#stages.report({ type: 'warning', warning });
   }
@@ -180,7 +188,7 @@ export class EntryStore {
 
   #leaveOut(entry: SourceEntry, error: unknown): void {
     if (!(error instanceof SourceTrouble)) throw error;
-    this.warn({ code: error.code, path: entry.path, message: error.message });
+    this.leftOut({ code: error.code, path: entry.path, message: error.message });
   }
 
   /** True for the share of unchanged files that is read again on purpose. */
@@ -207,7 +215,7 @@ export class EntryStore {
     this.counts.bytesRead += stored.bytesRead;
     if (!stored.isStable) {
       const message = 'changed while it was read; what is stored may mix its states';
-      this.warn({ code: 'changed-while-reading', path: entry.path, message });
+      this.#warn({ code: 'changed-while-reading', path: entry.path, message });
     }
     if (saving !== 'none' && record !== undefined) this.#compare(entry, record, stored);
     const wasKnown = record !== undefined;
@@ -265,7 +273,7 @@ export class EntryStore {
     const before = /^sha256: ([0-9a-f]{64})$/m.exec(record.content)?.[1];
     if (before === undefined || before === stored.sha256 || !stored.isStable) return;
     const message = `its content changed although its times did not: is the disk failing? SHA-256 was ${before}, is ${stored.sha256}; earlier snapshots keep the old content`;
-    this.warn({ code: 'suspected-corruption', path: entry.path, message });
+    this.#warn({ code: 'suspected-corruption', path: entry.path, message });
   }
 
   /** Attributes that cannot be read are missing in the snapshot; the entry itself is not. */
@@ -275,7 +283,7 @@ export class EntryStore {
     } catch (error) {
       if (!(error instanceof SourceTrouble)) throw error;
       const message = `its extended attributes cannot be read: ${error.message}`;
-      this.warn({ code: 'unreadable', path: entry.path, message });
+      this.#warn({ code: 'unreadable', path: entry.path, message });
       return undefined;
     }
   }

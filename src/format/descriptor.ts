@@ -4,12 +4,13 @@
  * Keys of the family, in order: Format Producer Date Scheme Root Checksums ... Segments. We add,
  * before Segments: `Checksums_sha256` (of the .sha256sums file, so that a signature covers every
  * byte of the snapshot with SHA-256), `Host`, `Top`, `Paths`, `Entries`, `Files`, `Bytes`, `Stored`, `Warnings`,
- * where it was asked for `Intent`, and `Descriptor_sha256` (descriptor-seal.ts); in one that compacting
+ * where there were warnings `Unread`, where it was asked for `Intent`, and `Descriptor_sha256` (descriptor-seal.ts); in one that compacting
  * wrote, `Compacted_from`; in one that was made again, `Repaired` in place of some of them. Before
  * Root stands what makes a chain: `Name`, `Previous` and `Previous_sha256`.
  * Format: lbs-format(5), "DESCRIPTOR".
  */
 import { LbsError } from '../errors.ts';
+import { TOP } from '../std/byte-path.ts';
 import { sealed } from './descriptor-seal.ts';
 import { textLines } from '../std/text-lines.ts';
 import { parseReference, type ObjectReference, type SliceDialect } from './reference.ts';
@@ -61,6 +62,8 @@ export type Descriptor = {
   /** The paths that were named, below the top; `.` is the top itself. */
   readonly paths: readonly Buffer[] | undefined;
   readonly counts: SnapshotCounts | undefined;
+  /** What is missing, or may be, with all below it, because it could not be read. */
+  readonly unread: readonly Buffer[];
   /** How important its maker thought it, 1 being usual; old programs let it steer what is kept. */
   readonly intent: number | undefined;
   /** Name of the snapshot that compacting put this one in place of. */
@@ -87,6 +90,7 @@ export type NewDescriptor = {
   readonly top: Buffer | undefined;
   readonly paths: readonly Buffer[] | undefined;
   readonly counts: SnapshotCounts;
+  readonly unread?: readonly Buffer[];
   /** Made again of what a lost one had named; what it added to the store is not known then. */
   readonly isRepaired?: true;
   /** More than 0; not written where there is none. */
@@ -105,6 +109,7 @@ const NEWEST_KNOWN = [0, 11];
 /** Text of a new descriptor. */
 export function formatDescriptor(descriptor: NewDescriptor): string {
   const { counts, scheme, intent, host, top, paths, isRepaired, name, previous } = descriptor;
+  const unread = descriptor.unread ?? [];
   const lines = [
     'Format: LBS Snapshot v0.6',
     `Producer: ${descriptor.producer}`,
@@ -125,6 +130,10 @@ export function formatDescriptor(descriptor: NewDescriptor): string {
     ...(isRepaired
       ? ['Repaired: yes']
       : [`Stored: ${counts.stored}`, `Warnings: ${counts.warnings}`]),
+    // Of warnings without this line nobody knows what is missing.
+    ...(counts.warnings > 0
+      ? [['Unread:', ...unread.map((path) => uriEscape(path))].join(' ')]
+      : []),
     ...(intent === undefined ? [] : [`Intent: ${intent}`]),
     'Segments:',
     ...descriptor.segments.toSorted().map((segment) => `    ${segment}`),
@@ -231,6 +240,13 @@ function segmentsOf(text: string): string[] {
   return segments;
 }
 
+/** Where a descriptor has warnings and does not say of what, it may be anything. */
+function unreadOf(fields: ReadonlyMap<string, string>): readonly Buffer[] {
+  const text = fields.get('Unread');
+  const isUnknown = text === undefined && (countsOf(fields)?.warnings ?? 0) > 0;
+  return isUnknown ? [TOP] : (pathsOf(text ?? '') ?? [TOP]);
+}
+
 const SHA256_HEX = /^[0-9a-f]{64}$/;
 
 /** Anything else than a name says nothing. */
@@ -321,6 +337,7 @@ export function parseDescriptor(text: string): Descriptor {
     top: topOf(fields.get('Top')),
     paths: pathsOf(fields.get('Paths')),
     counts: countsOf(fields),
+    unread: unreadOf(fields),
     intent: intentOf(fields),
     compactedFrom: fields.get(COMPACTED_FROM),
     name: fields.get('Name'),

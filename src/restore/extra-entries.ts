@@ -5,7 +5,7 @@
  *     deleteExtra    before anything is written: makes room and clears the way
  *
  * Left alone are: what the rules leave out; the store and other places of the backup itself; the
- * undo directory; mount points, with all below them, where the snapshot has nothing (a backup may
+ * undo directory; what the backup could not read; mount points, with all below them, where the snapshot has nothing (a backup may
  * have stopped there on purpose); and a directory that holds any of these.
  *
  * Invariant: only names that were listed are removed, each by itself, and a directory only when it
@@ -17,7 +17,7 @@ import { type FileStatus, statusIfAny, statusOf } from '../posix/file-status.ts'
 import * as libc from '../posix/libc.ts';
 import { isLocalState } from '../sources/filesystem/own-files.ts';
 import { sortedNames } from '../posix/directory-names.ts';
-import { isWithin } from '../std/byte-path.ts';
+import { isTop, isWithin, showPath } from '../std/byte-path.ts';
 import { openScratchDatabase } from '../std/scratch-database.ts';
 import type { EntrySelection } from './entry-selection.ts';
 import type { RestoreTally } from './restore-tally.ts';
@@ -111,6 +111,8 @@ export type DeleteRules = {
   readonly own: OwnPlaces;
   /** Paths of the snapshot that were backed up with all that is in them; undefined: unknown. */
   readonly complete: readonly Buffer[] | undefined;
+  /** Paths of the snapshot that are not in it because they could not be read. */
+  readonly unread: readonly Buffer[];
 };
 
 /** Lists what is to be deleted; changes nothing. @throws {LbsError} io, interrupted */
@@ -131,6 +133,7 @@ class ExtraFinder {
   readonly #tree: TargetTree;
   readonly #rules: DeleteRules;
   readonly #tally: RestoreTally;
+  readonly #told = new Set<Buffer>();
 
   constructor(extra: ExtraEntries, tree: TargetTree, rules: DeleteRules, tally: RestoreTally) {
     this.#extra = extra;
@@ -184,12 +187,28 @@ class ExtraFinder {
     const isDirectory = status.type === 'd';
     const { selection, own } = this.#rules;
     if (selection.isExcluded(entry.source, isDirectory)) return false;
+    if (this.#isUnread(entry.source)) return false;
     if (status.device !== device || status.isMountPoint || own.isOwn(status)) return false;
     // A backup leaves these out by their names, wherever its local database is.
     if (isLocalState(entry.path.toString('latin1', entry.path.lastIndexOf(SLASH) + 1)))
       return false;
     if (isDirectory && !(await this.#takeContents(entry, status))) return false;
     this.#extra.add(entry.path, status);
+    return true;
+  }
+
+  /** True, with a note, for what the backup could not read: it never was in a snapshot. */
+  #isUnread(source: Buffer): boolean {
+    const path = this.#rules.unread.find((unread) => isWithin(source, unread));
+    if (path === undefined) return false;
+    if (!this.#told.has(path)) {
+      this.#told.add(path);
+      this.#tally.note(
+        isTop(path)
+          ? 'nothing is deleted: the snapshot lacks what could not be read, and does not say what that was'
+          : `what is at ${showPath(path)} is kept: it could not be read when the snapshot was made`,
+      );
+    }
     return true;
   }
 

@@ -243,8 +243,8 @@ class RestoreRun {
       return;
     }
     const own = new OwnPlaces([store, ...ownPlaces, ...(undoDir === undefined ? [] : [undoDir])]);
-    const { paths: complete } = this.#parts.snapshot.descriptor;
-    await findExtra(extra, tree, { names, selection, own, complete }, tally);
+    const { paths: complete, unread } = this.#parts.snapshot.descriptor;
+    await findExtra(extra, tree, { names, selection, own, complete, unread }, tally);
   }
 
   /** Says what was planned. Returns how many bytes would be fetched. */

@@ -28,6 +28,7 @@ const NEW: NewDescriptor = {
   top: Buffer.from('/home/anna b'),
   paths: [Buffer.from('.'), Buffer.from('a b/c\xff', 'latin1')],
   counts: { entries: 10, files: 7, bytes: 4096, stored: 999, warnings: 1 },
+  unread: [Buffer.from('a b/d')],
   name: 'demo-20261120T091421',
   previous: { name: 'demo-20261119T091503', sha256: '3'.repeat(64) },
   segments: [B, A],
@@ -55,6 +56,7 @@ Files: 7
 Bytes: 4096
 Stored: 999
 Warnings: 1
+Unread: a%20b/d
 Descriptor_sha256: *
 Segments:
     ${A}
@@ -93,6 +95,18 @@ test('an intent has a key of its own where there is one, and is read back', (t) 
     const text = GOLDEN.replace('Segments:', `Intent: ${bad}\nSegments:`);
     t.is(parseDescriptor(text).intent, undefined, bad);
   }
+});
+
+test('what could not be read is told, and may be anything where nobody says', (t) => {
+  const unreadIn = (text: string) => parseDescriptor(text).unread.map(String);
+  t.deepEqual(unreadIn(GOLDEN), ['a b/d']);
+  const none = formatDescriptor({ ...NEW, unread: [] });
+  t.is(withoutDate(none), GOLDEN.replace(/^Unread: .*$/m, 'Unread:'));
+  t.deepEqual(unreadIn(none), []);
+  t.deepEqual(unreadIn(GOLDEN.replace(/^Unread: .*\n/m, '')), ['.']);
+  const whole = formatDescriptor({ ...NEW, counts: { ...NEW.counts, warnings: 0 }, unread: [] });
+  t.is(withoutDate(whole), GOLDEN.replace(/^Warnings: 1\nUnread: .*$/m, 'Warnings: 0'));
+  t.deepEqual(unreadIn(whole), []);
 });
 
 test('keys that the first programs do not know have letters, digits and "_" only', (t) => {
