@@ -168,7 +168,7 @@ function explain(thrown: unknown, outputs: Outputs, signal: AbortSignal): number
   }
   if (error instanceof LbsError) {
     outputs.err.line(`lbs: ${message}`);
-    if (hint !== undefined) outputs.err.line(`     ${hint}`);
+    for (const line of hint?.split('\n') ?? []) outputs.err.line(`     ${line}`);
     return code;
   }
   const stack = (error instanceof Error && error.stack) || message;

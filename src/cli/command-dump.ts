@@ -7,6 +7,7 @@ import type { CommandInput } from './command.ts';
 import type { FlagValues } from './flag-values.ts';
 import { openReport } from './open-report.ts';
 import { DUMP } from './options-inside.ts';
+import { snapshotPaths } from './selection-flags.ts';
 import { readOptionsOf } from './store-flags.ts';
 
 /** Writes the archive; 3 when that has no form for something, 4 when the store is damaged. */
@@ -32,7 +33,7 @@ export async function runDump(input: CommandInput): Promise<number> {
     }
     const { dump } = await import('../maintain/dump.ts');
     const { write } = new ByteOutput(process.stdout, process.stdout.fd);
-    const paths = flags.operands.slice(1);
+    const paths = snapshotPaths(flags.operands.slice(1));
     const how = { format, isSparse, write, report: report.report };
     const done = await dump({ ...reading, snapshot, paths, ...how });
     if (done.damaged > 0) return EXIT.damaged;

@@ -8,6 +8,7 @@ import type { CommandReport } from './command-report.ts';
 import type { FlagValues } from './flag-values.ts';
 import { openReport } from './open-report.ts';
 import { RESTORE } from './options-restore.ts';
+import { snapshotPaths } from './selection-flags.ts';
 import { present, readOptionsOf } from './store-flags.ts';
 
 const OVERWRITE: readonly Overwrite[] = ['always', 'if-changed', 'if-newer', 'never'];
@@ -47,10 +48,10 @@ function operandsOf(flags: FlagValues): Operands {
   const target = isOperand ? flags.operandText(1, 'TARGET') : named;
   if (!snapshot || (!isOriginal && !target)) {
     throw new LbsError('usage', snapshot ? 'no target directory given' : 'no snapshot given', {
-      hint: `usage: ${RESTORE.usage.map((words) => `lbs restore ${words}`).join('\n            ')}`,
+      hint: `usage: ${RESTORE.usage.map((words) => `lbs restore ${words}`).join('\n       ')}`,
     });
   }
-  return { snapshot, target, paths: flags.operands.slice(isOperand ? 2 : 1) };
+  return { snapshot, target, paths: snapshotPaths(flags.operands.slice(isOperand ? 2 : 1)) };
 }
 
 /** @throws {LbsError} usage */

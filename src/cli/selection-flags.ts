@@ -16,12 +16,22 @@ export function namedPathsOf(flags: FlagValues, given: readonly BytePath[]): Byt
     ...flags.list('files-from').flatMap((file) => readPathList(file, LINE_END)),
     ...flags.list('files-from0').flatMap((file) => readPathList(file, NUL)),
   ];
-  if (paths.some((path) => path.length === 0)) {
-    throw new LbsError('usage', 'one of the paths is empty', {
-      hint: 'the current directory is written as "."; or is a variable in a script not set?',
-    });
-  }
+  refuseEmptyPaths(paths, 'the current directory is written as "."');
   return paths;
+}
+
+/** `hint` says what may have been meant. @throws {LbsError} usage */
+export function refuseEmptyPaths(paths: readonly BytePath[], hint: string): void {
+  if (paths.every((path) => path.length > 0)) return;
+  throw new LbsError('usage', 'one of the paths is empty', {
+    hint: `${hint}; or is a variable in a script not set?`,
+  });
+}
+
+/** Paths within a snapshot, none for all of it. @throws {LbsError} usage */
+export function snapshotPaths(given: readonly BytePath[]): readonly BytePath[] {
+  refuseEmptyPaths(given, 'the whole snapshot is written as "/"');
+  return given;
 }
 
 /** @throws {LbsError} usage */

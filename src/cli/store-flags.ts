@@ -30,8 +30,14 @@ export function storeOf(flags: FlagValues, example: string): string {
 
 /** The stores of a backup. @throws {LbsError} usage */
 export function storesOf(flags: FlagValues, example: string): [string, ...string[]] {
-  const [store, ...others] = flags.choices('store').filter((place) => place !== '');
-  if (store !== undefined) return [store, ...others];
+  const [store = '', ...others] = flags.choices('store');
+  if (others.length > 0 && [store, ...others].includes('')) {
+    // Left out, it would be a backup in fewer places than were asked for.
+    throw new LbsError('usage', 'one of the stores (--dest or --store) is empty', {
+      hint: 'is a variable in a script not set?',
+    });
+  }
+  if (store !== '') return [store, ...others];
   throw new LbsError('usage', 'no store given: --dest (or --store) says where the backups are', {
     hint: `for example: ${example}`,
   });

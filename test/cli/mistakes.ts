@@ -7,6 +7,7 @@ import { lbs, lbsExits, lbsOk, ordinaryUserCanRun, type RunOptions } from '../he
 import { makeSmallTree } from '../helpers/small-tree.ts';
 import { storeState } from '../helpers/store-state.ts';
 import { isRoot, mountTmpfs } from '../helpers/temp-dir.ts';
+import { readTree, sameTree } from '../helpers/tree-state.ts';
 
 /** Runs lbs, which must exit with `code`, say each of `words`, and write nothing to the store. */
 async function refused(
@@ -106,6 +107,30 @@ test('a backup without paths is refused', async (t) => {
 test('an empty path is refused and does not mean everything', async (t) => {
   const at = filledPlaces(t);
   await refused(t, at, 2, [/empty/], [...backupOptions(at), '']);
+  await lbsOk(t, [...backupOptions(at), at.tree]);
+  const [store, before] = [`--store=${at.store}`, readTree(at.tree)];
+  const words = ['one of the paths is empty', 'written as "/"'];
+  await refused(t, at, 2, words, ['restore', store, '--original-place', '--delete', 'latest', '']);
+  await refused(t, at, 2, words, ['restore', store, 'latest', at.target, 'x', '']);
+  await refused(t, at, 2, words, ['dump', store, 'latest', '']);
+  sameTree(t, before, readTree(at.tree));
+});
+
+test('an empty store beside another one is refused: there would be one copy fewer', async (t) => {
+  const at = filledPlaces(t);
+  const words = ['one of the stores (--dest or --store) is empty', 'variable'];
+  await refused(t, at, 2, words, [...backupOptions(at), '--dest=', at.tree]);
+  await refused(t, at, 2, words, ['--dest=', ...backupOptions(at), at.tree]);
+  await refused(t, at, 2, ['no store given'], ['--dest=', at.tree]);
+});
+
+test('a hint of several lines is shown as such', async (t) => {
+  const at = filledPlaces(t);
+  const run = await lbsExits(t, 2, ['restore', `--store=${at.store}`, 'latest']);
+  t.regex(
+    run.stderr,
+    /^ +usage: lbs restore .*\n +lbs restore --store=STORE --original-place .*\n/m,
+  );
 });
 
 test('absolute and relative paths cannot be mixed', async (t) => {
