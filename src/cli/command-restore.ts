@@ -94,6 +94,7 @@ function restoreOptionsOf(
       includes: flags.configured('include').map(bytePath),
       ruleFiles: flags.configured('rules').map(bytePath),
     },
+    backupMarkers: flags.configured('exclude-if-present'),
     originalPlace: target === undefined,
     numericOwner: flags.isOn('numeric-owner'),
     delete: flags.isOn('delete'),

@@ -4,7 +4,7 @@
  *     findExtra      while planning: the exact list of what will go, and nothing else will
  *     deleteExtra    before anything is written: makes room and clears the way
  *
- * Left alone are: what the rules leave out; the store and other places of the backup itself; the
+ * Left alone are: what the rules and markers of the backup leave out; the store and other places of the backup itself; the
  * undo directory; what the backup could not read; mount points, with all below them, where the snapshot has nothing (a backup may
  * have stopped there on purpose); and a directory that holds any of these.
  *
@@ -113,6 +113,8 @@ export type DeleteRules = {
   readonly complete: readonly Buffer[] | undefined;
   /** Paths of the snapshot that are not in it because they could not be read. */
   readonly unread: readonly Buffer[];
+  /** Names that keep a backup out of the directory that they are in. */
+  readonly markers: readonly Buffer[];
 };
 
 /** Lists what is to be deleted; changes nothing. @throws {LbsError} io, interrupted */
@@ -228,7 +230,7 @@ class ExtraFinder {
     return isAll;
   }
 
-  /** Undefined, with a warning, for a directory that cannot be listed: then all of it stays. */
+  /** Undefined for a directory of which all stays; with a warning where it cannot be listed. */
   #names(path: Buffer, status: FileStatus): Buffer[] | undefined {
     try {
       // A handle of its own: listing moves the position of the shared one.
@@ -236,7 +238,10 @@ class ExtraFinder {
       try {
         const now = statusOf(fd);
         if (now.inode !== status.inode || now.device !== status.device) return undefined;
-        return sortedNames(fd).map((name) => Buffer.from(name, 'latin1'));
+        const names = sortedNames(fd).map((name) => Buffer.from(name, 'latin1'));
+        const { markers } = this.#rules;
+        const isMarked = markers.length > 0 && names.some((name) => isAmong(markers, name));
+        return isMarked ? undefined : names;
       } finally {
         libc.close(fd);
       }
@@ -271,6 +276,10 @@ class ExtraFinder {
     const status = this.#tree.look(path, (_, found) => found);
     return status?.type === 'd' ? status : undefined;
   }
+}
+
+function isAmong(names: readonly Buffer[], name: Buffer): boolean {
+  return names.some((each) => each.equals(name));
 }
 
 /** The directory that holds `path`; `''` is the target. */

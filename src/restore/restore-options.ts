@@ -45,6 +45,8 @@ export type RestoreOptions = ReadOptions &
     readonly delete?: boolean;
     /** Rules of the backup: what they leave out is in no snapshot, and never deleted by `delete`. */
     readonly backupRules?: RestoreRules;
+    /** A directory with one of these in it is left out by backups: `delete` leaves it as it is. */
+    readonly backupMarkers?: readonly Buffer[];
     /** Directories that `delete` never removes or looks into, besides the store. */
     readonly ownPlaces?: readonly string[];
     /** Directory that keeps what is overwritten or deleted; on the file system of the target. */

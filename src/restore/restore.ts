@@ -236,7 +236,7 @@ class RestoreRun {
     { names, tree }: { names: TargetNames; tree: TargetTree },
   ): Promise<void> {
     const { tally, selection } = this.#parts;
-    const { ownPlaces = [], undoDir } = this.#options;
+    const { ownPlaces = [], undoDir, backupMarkers: markers = [] } = this.#options;
     const { place: store } = this.#parts.source.store;
     if (tally.damaged > 0) {
       tally.note('nothing is deleted: the snapshot is damaged, so what belongs there is not known');
@@ -244,7 +244,8 @@ class RestoreRun {
     }
     const own = new OwnPlaces([store, ...ownPlaces, ...(undoDir === undefined ? [] : [undoDir])]);
     const { paths: complete, unread } = this.#parts.snapshot.descriptor;
-    await findExtra(extra, tree, { names, selection, own, complete, unread }, tally);
+    const rules = { names, selection, own, complete, unread, markers };
+    await findExtra(extra, tree, rules, tally);
   }
 
   /** Says what was planned. Returns how many bytes would be fetched. */

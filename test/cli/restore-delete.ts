@@ -210,15 +210,29 @@ test('an ordinary user can delete from a directory of his that is read-only', as
 test('--delete keeps what the configuration leaves out of backups', async (t) => {
   const at = await savedTree(t);
   const config = join(at.base, 'config');
-  writeFileSync(config, 'exclude = *.iso\nexclude = home/ann/machines\n', { mode: 0o600 });
+  const lines = [
+    'exclude = *.iso',
+    'exclude = home/ann/machines',
+    'exclude-if-present = .nobackup',
+    'exclude-if-present = .nosave',
+  ];
+  writeFileSync(config, lines.join('\n'), { mode: 0o600 });
   await restore(t, at, 'latest', at.target);
   makeFiles(at.target, {
     'home/ann/disk.iso': 'in no backup',
     'home/ann/machines/disk': 'nor this',
     'home/ann/other': 'goes',
+    'home/ann/letters/.nobackup': '',
+    'home/ann/letters/draft': 'restored here, but no more of it saved',
+    'home/ann/work/cd/.nosave': '',
+    'home/ann/work/cd/big': 'in no backup',
+    'home/ann/work/goes': '',
   });
   await restore(t, at, '--delete', `--config=${config}`, 'latest', at.target);
   t.true(existsSync(join(at.target, 'home/ann/disk.iso')));
   t.true(existsSync(join(at.target, 'home/ann/machines/disk')));
+  t.true(existsSync(join(at.target, 'home/ann/letters/draft')));
+  t.true(existsSync(join(at.target, 'home/ann/work/cd/big')));
+  t.false(existsSync(join(at.target, 'home/ann/work/goes')));
   t.false(existsSync(join(at.target, 'home/ann/other')));
 });
