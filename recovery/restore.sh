@@ -310,7 +310,14 @@ unpack() {
     if ! undo "${base#*.tar}" <"$file" 2>>errors | tar -x -o -f - -C in 2>>errors ||
       [ ! -d "in/$1" ]; then
       if grep -q 'No space left' errors; then no_room; fi
-      damage "$base cannot be unpacked as a whole: $(tail -n 3 errors | tr '\n' ' ')"
+      # Said first, because the programs behind it say more.
+      if grep -q -i -e 'no secret key' -e 'secret key not available' -e 'no identity matched' errors; then
+        [ "$2" != meta ] ||
+          fail "the secret key of $base is not here: import it, or run this where it is. Nothing is damaged"
+        damage "$base cannot be decrypted: its secret key is not here"
+      else
+        damage "$base cannot be unpacked as a whole: $(tail -n 3 errors | tr '\n' ' ')"
+      fi
     fi
   fi
   if [ -d "in/$1" ] && [ ! -h "in/$1" ]; then mv "in/$1" "$2/"; else mkdir "$2/$1"; fi
