@@ -21,6 +21,7 @@
  * through target-tree.ts. Trouble with one entry of the target is a warning, damage in the store
  * costs only the entries that need it, anything else ends the run and leaves no temporary files.
  */
+import { hostname } from 'node:os';
 import { LbsError, errnoName, messageOf } from '../errors.ts';
 import { readMetadata } from '../metadata/metadata-log-reader.ts';
 import { close as closeFd, syncFilesystem } from '../posix/libc.ts';
@@ -53,7 +54,7 @@ import { NEW_DIRECTORY_MODE, type OnOpen } from './safe-target.ts';
 import { AttributeSetter } from './set-attributes.ts';
 import { CannotMake } from './make-entry.ts';
 import { TargetTree, type TreeOptions } from './target-tree.ts';
-import { utf8Of } from '../std/byte-path.ts';
+import { showText, utf8Of } from '../std/byte-path.ts';
 import { targetTrouble } from './target-trouble.ts';
 import { WrongContent } from './write-file.ts';
 
@@ -125,17 +126,23 @@ export async function restore(options: RestoreOptions): Promise<RestoreSummary> 
 }
 
 /** @throws {LbsError} usage */
-function placeOf(
-  { target, originalPlace = false }: RestoreOptions,
-  snapshot: OpenSnapshot,
-): string {
+function placeOf(options: RestoreOptions, snapshot: OpenSnapshot): string {
+  const { target, originalPlace = false } = options;
   if (originalPlace !== (target === undefined)) {
     throw new LbsError('usage', 'either a target or the original place is needed');
   }
   if (target !== undefined) return target;
-  const { top } = snapshot.descriptor;
+  const { top, host } = snapshot.descriptor;
   const text = top && utf8Of(top);
-  if (text !== undefined) return text;
+  // Several machines may save into one store: "latest" is whoever came last.
+  const isNamed = options.snapshot === snapshot.name;
+  if (text !== undefined && (isNamed || host === undefined || host === hostname())) return text;
+  if (text !== undefined) {
+    const other = `snapshot ${snapshot.name} was made on ${showText(host ?? '')}, and this is ${hostname()}`;
+    throw new LbsError('usage', other, {
+      hint: `nothing was written; if it is meant, write its whole name instead of "${showText(options.snapshot)}"`,
+    });
+  }
   const why = top === undefined ? 'does not say where it was made' : 'has a place that is not text';
   throw new LbsError('usage', `snapshot ${snapshot.name} ${why}`, {
     hint: 'nothing was written; name the TARGET: "/" where the backup was given absolute paths',

@@ -217,6 +217,22 @@ test('a snapshot that does not say where it was made has no original place', asy
   t.regex(run.stderr, /name the TARGET/);
 });
 
+test('a snapshot of another machine goes to its place here only by its whole name', async (t) => {
+  const at = await savedTree(t);
+  const name = readdirSync(at.store).find((each) => each.endsWith('.lbs')) ?? '';
+  const path = join(at.store, name);
+  writeFileSync(path, readFileSync(path, 'utf8').replace(/^Host: .*$/m, 'Host: other'));
+  writeFileSync(join(at.tree, 'home/ann/one'), 'of this machine');
+  const args = ['restore', `--store=${at.store}`, '--original-place'];
+  for (const word of ['latest', 'latest~0', name.slice(9, 15)]) {
+    const run = await lbsExits(t, 2, [...args, word]);
+    t.regex(run.stderr, /^lbs: snapshot \S+ was made on other, and this is /m);
+  }
+  t.is(readFileSync(join(at.tree, 'home/ann/one'), 'utf8'), 'of this machine');
+  await lbsOk(t, [...args, name.slice(9, -4), 'home/ann/one']);
+  t.is(readFileSync(join(at.tree, 'home/ann/one'), 'utf8'), 'one\n');
+});
+
 test('--target=- writes one file to standard output', async (t) => {
   const at = await savedTree(t);
   const run = await restore(t, at, '--target=-', 'latest', 'home/ann/letters/a');
