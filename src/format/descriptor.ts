@@ -240,10 +240,11 @@ function segmentsOf(text: string): string[] {
   return segments;
 }
 
-/** Where a descriptor has warnings and does not say of what, it may be anything. */
+/** Where a descriptor has warnings, or has lost them, and does not say of what, it may be anything. */
 function unreadOf(fields: ReadonlyMap<string, string>): readonly Buffer[] {
   const text = fields.get('Unread');
-  const isUnknown = text === undefined && (countsOf(fields)?.warnings ?? 0) > 0;
+  const hasWarnings = (countsOf(fields)?.warnings ?? 0) > 0 || fields.has('Repaired');
+  const isUnknown = text === undefined && hasWarnings;
   return isUnknown ? [TOP] : (pathsOf(text ?? '') ?? [TOP]);
 }
 

@@ -207,7 +207,7 @@ class ExtraFinder {
       this.#told.add(path);
       this.#tally.note(
         isTop(path)
-          ? 'nothing is deleted: the snapshot lacks what could not be read, and does not say what that was'
+          ? 'nothing is deleted: the snapshot may lack what could not be read, and does not say what that was'
           : `what is at ${showPath(path)} is kept: it could not be read when the snapshot was made`,
       );
     }
