@@ -140,8 +140,19 @@ test('the requests and the script of the manual add snapshots, and can do nothin
     [],
   );
   // What is there already, such as restore.sh, is no trouble for a new local database.
-  await save(t, at, upload, newLocaldb());
+  const again = newLocaldb();
+  await save(t, at, upload, again);
   await isRestored(t, at);
+  // A snapshot of that second is: it is neither replaced nor taken for this one.
+  const before = storeState(at.store);
+  const words = [`--upload-script=${upload}`, `--localdb=${join(at.client, 'third')}`, at.tree];
+  const PATH = `${at.bin}:${process.env['PATH']}`;
+  const env = { ...again.env, PATH, TMPDIR: at.client };
+  const late = await lbsExits(t, 1, words, { user: 'ordinary', env });
+  t.regex(late.stderr, /the upload script "\S+ \.\.\." exited with 1 /);
+  for (const [file, state] of before) t.deepEqual(storeState(at.store).get(file), state, file);
+  t.deepEqual(snapshotNames(at.store).length, 3);
+  takeOver(at.store);
   writeFileSync(join(at.client, 'own'), 'of the client');
   const mine = join(at.store, 'mine');
   writeFileSync(mine, 'just added');
