@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { type Places, places } from '../helpers/places.ts';
-import { PROJECT, lbsOk, startLbs } from '../helpers/run-lbs.ts';
+import { PROJECT, commandLineOf, lbsOk, startLbs } from '../helpers/run-lbs.ts';
 import { makeIncompressible, makeSmallTree, waitUntil } from '../helpers/small-tree.ts';
 import { segmentFiles, snapshotNames } from '../helpers/store-state.ts';
 import { remembersOnlyWhatIsThere, stagings } from '../helpers/uploads.ts';
@@ -48,8 +48,8 @@ test('after a second interrupt nothing waits, and the script has ended', async (
   running.child.kill('SIGINT');
   t.is((await running.done).signal, 'SIGINT');
   t.deepEqual(stagings(at), []);
-  const line = `/proc/${readFileSync(pid, 'utf8').trim()}/cmdline`;
-  await waitUntil(() => !existsSync(line), 'the end of the script');
+  const started = readFileSync(pid, 'utf8').trim();
+  await waitUntil(() => !commandLineOf(started).includes('sleep'), 'the end of the script');
 });
 
 test('what a killed run left waiting is removed by the next one', async (t) => {

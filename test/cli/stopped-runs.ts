@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { backupOptions, places, type Places, restored } from '../helpers/places.ts';
 import {
+  commandLineOf,
   lbs,
   lbsExits,
   lbsOk,
@@ -74,15 +75,6 @@ for (const [title, toGroup] of [
     await restoreOk(t, [`--store=${at.store}`, 'latest', at.target]);
     sameTree(t, readTree(at.tree), readTree(restored(at.target, at.tree)));
   });
-}
-
-/** The command line of a process; nothing when it has ended. */
-function commandLineOf(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
-  } catch {
-    return '';
-  }
 }
 
 test('a second interrupt ends the run at once, and its filters with it', async (t) => {

@@ -3,7 +3,7 @@
  * ordinary user. Nothing of the tester's configuration, keys or LBS_ variables reaches it.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { chownSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { Limiter } from '../../src/std/limiter.ts';
@@ -154,6 +154,15 @@ export function killGroup({ child }: RunningLbs): boolean {
     return process.kill(-child.pid, 'SIGKILL');
   } catch {
     return false;
+  }
+}
+
+/** The command line of a process; nothing when it has ended, even if nobody was told of that yet. */
+export function commandLineOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+  } catch {
+    return '';
   }
 }
 
