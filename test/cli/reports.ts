@@ -47,7 +47,7 @@ function memory(): { output: Output; text: () => string } {
 function textReport(verbosity: Verbosity = 'normal', hasProgress = false) {
   const [out, err] = [memory(), memory()];
   const progress = hasProgress
-    ? new ProgressLine({ write: (text) => err.output.raw(text), columns: 80 })
+    ? new ProgressLine({ write: (text) => err.output.raw(text), columns: 80 }, () => 0)
     : undefined;
   const report = new TextReport({
     command: 'backup',
