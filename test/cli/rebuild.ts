@@ -18,8 +18,8 @@ import { lockLocaldb } from '../../src/localdb/lock.ts';
 import { gpgHome } from '../helpers/gpg-home.ts';
 import { backupOptions, clockAhead, places, type Places } from '../helpers/places.ts';
 import { pseudoRandom } from '../helpers/pseudo-random.ts';
-import { jsonLines, jsonMessage, lbs, lbsExits, lbsOk } from '../helpers/run-lbs.ts';
-import { makeFiles, makeSmallTree } from '../helpers/small-tree.ts';
+import { jsonLines, jsonMessage, lbs, lbsExits, lbsOk, startLbs } from '../helpers/run-lbs.ts';
+import { makeFiles, makeSmallTree, waitUntil } from '../helpers/small-tree.ts';
 import { addedFiles, segmentFiles, snapshotNames, storeState } from '../helpers/store-state.ts';
 import { mountTmpfs } from '../helpers/temp-dir.ts';
 import { readTree, sameTree } from '../helpers/tree-state.ts';
@@ -252,19 +252,24 @@ test('a segment that only a forgotten snapshot named is not offered', async (t) 
 test('an interrupted or killed rebuild leaves nothing in place, and the next one works', async (t) => {
   const at = places(t);
   for (let n = 0; n < 40; n++) makeFiles(at.tree, { [`d/${n}`]: pseudoRandom(`${n}`, 20_000) });
-  // Reading takes its time, so that a run can be stopped in the middle.
+  // Reading waits, so that a run can be stopped in the middle.
   const filters = ['--filter=cat', '--filter-extension=.slow'];
-  const slow = '--unfilter=.slow=sleep 0.4; cat';
+  const [held, go] = [join(at.base, 'held'), join(at.base, 'go')];
+  const waits = `--unfilter=.slow=touch ${held}; while [ ! -e ${go} ]; do sleep 0.05; done; cat`;
   const args = [...backupOptions(at), ...filters, '--unfilter=.slow=cat', '.'];
   await lbsOk(t, args, { cwd: at.tree, env: clockAhead(1000) });
   for (const [signal, code] of [
-    ['INT', 130],
-    ['KILL', null],
+    ['SIGINT', 130],
+    ['SIGKILL', null],
   ] as const) {
     loseAll(at);
-    const through = ['timeout', `--signal=${signal}`, '--foreground', '0.45'];
-    const run = await lbs(t, [...rebuildArgs(at), slow], { through });
-    t.true(code === null ? run.code === 137 || run.signal === 'SIGKILL' : run.code !== 0);
+    for (const file of [held, go]) rmSync(file, { force: true });
+    const running = startLbs(t, [...rebuildArgs(at), waits]);
+    await waitUntil(() => existsSync(held), 'the reverse filter');
+    running.child.kill(signal);
+    if (code !== null) await waitUntil(() => running.said().stderr !== '', 'the answer');
+    writeFileSync(go, '');
+    t.is((await running.done).code, code);
     t.false(existsSync(join(at.localdb, DATABASE)));
     if (code !== null) {
       const left = readdirSync(at.localdb).filter((name) => name.includes('rebuild'));
