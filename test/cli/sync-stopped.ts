@@ -47,6 +47,8 @@ function atLink(what: string, log = '/dev/null'): readonly string[] {
 }
 
 const STOPPED_AFTER = 5;
+/** It stands still while others work, and wait for their turns. */
+const STOPPED_TIMEOUT_MS = 180_000;
 
 /** A sync that stands still when it has copied some segments, however fast or slow the machine is. */
 async function stoppedSync(
@@ -55,7 +57,8 @@ async function stoppedSync(
 ): Promise<{ running: RunningLbs; pid: number }> {
   const log = join(at.base, 'links');
   const through = atLink(`signal=STOP:when=${STOPPED_AFTER}`, log);
-  const running = startLbs(t, ['sync', at.store, at.copy], { through });
+  const options = { through, timeoutMs: STOPPED_TIMEOUT_MS };
+  const running = startLbs(t, ['sync', at.store, at.copy], options);
   const stopped = () =>
     existsSync(log)
       ? /^(\d+) +--- stopped by SIGSTOP ---$/m.exec(readFileSync(log, 'latin1'))?.[1]
