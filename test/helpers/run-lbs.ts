@@ -128,7 +128,12 @@ export function startLbs(
     stdout: String(Buffer.concat(stdout)),
     stderr: String(Buffer.concat(stderr)),
   });
-  t.teardown(() => child.kill('SIGKILL'));
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  t.teardown(async () => {
+    const isOver = child.exitCode !== null || child.signalCode !== null;
+    // A call that it is in may still make a file, in a directory that is removed next.
+    if (!isOver && child.kill('SIGKILL')) await exited;
+  });
   const done = new Promise<Run>((resolve, reject) => {
     const timeoutMs = options.timeoutMs ?? RUN_TIMEOUT_MS;
     const timer = setTimeout(() => {
