@@ -195,7 +195,7 @@ test('a damaged segment is left, and costs nothing but itself', async (t) => {
   const bytes = readFileSync(file);
   bytes.fill(0, bytes.length >> 1, (bytes.length >> 1) + 1000);
   writeFileSync(file, bytes);
-  // One that is not compacted is not read.
+  // One that is not compacted is not read. What no snapshot needs, verify would not look at.
   const compacted = new Set(jsonLines(dry).map((line) => line['file']));
   const isOther = (of: string) => !compacted.has(of) && isBig(join(at.store, of));
   const other = neededSegments(at.store).find(isOther) ?? '';
