@@ -147,11 +147,13 @@ for (const [way, harm] of Object.entries(WAYS)) {
       await verifyNames(t, at, segment, depth);
     await lbsOk(t, ['verify', `--store=${at.store}`, '--data', snapshotNames(at.store)[0] ?? '']);
     const run = await lbs(t, ['restore', `--store=${at.store}`, 'latest', at.target]);
-    t.true(
-      run.code === 4 || (run.code === 0 && way === 'bytes added'),
-      `${run.code} ${run.stderr}`,
-    );
-    if (run.code === 4) t.true(run.stderr.includes(segment.slice(0, 36)), run.stderr);
+    // A bit may be one that nobody looks at, as in a time in a tar header: then all comes back.
+    if (run.code === 0 && /^(?:bytes added|a flipped bit)$/.test(way)) {
+      t.deepEqual(treeDifferences(readTree(at.tree), readTree(at.target)), []);
+    } else {
+      t.is(run.code, 4, run.stderr);
+      t.true(run.stderr.includes(segment.slice(0, 36)), run.stderr);
+    }
     await lbsOk(t, ['restore', `--store=${at.store}`, 'latest~1', join(at.base, 'older')]);
     t.is(readFileSync(join(at.base, 'older', 'two', 'three'), 'utf8'), '3');
   });
