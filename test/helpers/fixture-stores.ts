@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { gpg } from './gpg-home.ts';
+import { gpg, startAgent } from './gpg-home.ts';
 import { removeTree } from './temp-dir.ts';
 
 export const STORES = join(import.meta.dirname, '..', 'fixtures', 'stores');
@@ -79,6 +79,7 @@ export function fixtureKeys(): {
 } {
   const dir = mkdtempSync(join(tmpdir(), 'lbs-test-g'));
   const env = { GNUPGHOME: dir };
+  startAgent({ env });
   for (const fixture of FIXTURES) {
     const key = join(fixture.dir, 'keys', 'secret.asc');
     if (!existsSync(key)) continue;

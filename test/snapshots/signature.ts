@@ -12,6 +12,7 @@ import { LbsError } from '../../src/errors.ts';
 import { parseDescriptor } from '../../src/format/descriptor.ts';
 import { signWithFilter, signWithKey, verifySigned } from '../../src/snapshots/signature.ts';
 import { withoutSecrets } from '../../src/std/secret.ts';
+import { startAgent } from '../helpers/gpg-home.ts';
 
 const DESCRIPTOR = Buffer.from(
   [
@@ -57,6 +58,7 @@ function exportKey(user: string, secret: boolean, armor = true): string {
 test.before(() => {
   process.env['GNUPGHOME'] = home;
   if (!hasGpg) return;
+  startAgent({ env: { GNUPGHOME: home } });
   makeKey('ed', 'ed25519');
   makeKey('rsa', 'rsa2048');
   makeKey('locked', 'ed25519', PASSPHRASE);
