@@ -40,11 +40,11 @@ export function makeIncompressible(top: string, count: number, sizeBytes: number
   }
 }
 
-/** Waits until `isTrue`, looking often. */
+/** Waits until `isTrue`, looking often; less than the time after which ava gives all tests up. */
 export async function waitUntil(
   isTrue: () => boolean,
   what: string,
-  timeoutMs = 30_000,
+  timeoutMs = 60_000,
 ): Promise<void> {
   for (const end = Date.now() + timeoutMs; !isTrue(); await sleep(20)) {
     if (Date.now() > end) throw new Error(`waited in vain for ${what}`);

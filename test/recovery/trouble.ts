@@ -2,7 +2,6 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'; // prettier-ignore
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import '../helpers/on-disk.ts';
 import { tarMember } from '../helpers/hand-made-store.ts';
@@ -12,6 +11,7 @@ import { pseudoRandom } from '../helpers/pseudo-random.ts';
 import { putInto, rescueRoot } from '../helpers/rescue-root.ts';
 import { runScript, startScript } from '../helpers/restore-script.ts';
 import { lbsOk } from '../helpers/run-lbs.ts';
+import { waitUntil } from '../helpers/small-tree.ts';
 import { SNAPSHOT, StanzaStore } from '../helpers/stanza-store.ts';
 import { isRoot, mountTmpfs } from '../helpers/temp-dir.ts';
 import { readTree } from '../helpers/tree-state.ts';
@@ -43,7 +43,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     const started = join(at.base, 'started');
     const env = { LBS_UNFILTER: `touch ${started}; sleep 100; cat` };
     const { child, done } = startScript(at.store, [SNAPSHOT, at.target], { env });
-    while (!existsSync(started)) await sleep(50);
+    await waitUntil(() => existsSync(started), 'the filter to start');
     // As a terminal does: to the whole group.
     process.kill(-(child.pid ?? 0), signal);
     const { code, output } = await done;
