@@ -43,9 +43,13 @@ for await (const line of createInterface({ input: ava.stdout })) {
 const { code, how } = await ended;
 places?.remove();
 for (const line of failures.told()) console.log(line);
-// ava can fail without a failed test: no tests found, a wrong configuration, or a signal.
+// ava can fail without a failed test, and says on standard error why; of a file of which all tests
+// have passed and whose process does not end it says nothing.
 const isOther = code !== 0 && failures.count === 0;
-if (isOther) console.log(`FAILED: ava itself, which ended with ${how}`);
+if (isOther) {
+  const why = 'no tests, a wrong option, or a test file whose process did not end';
+  console.log(`FAILED: ava itself, which ended with ${how}: ${why}`);
+}
 const failed = isOther ? 1 : failures.count;
 const skipped = counts.skipped === 0 ? '' : `, ${counts.skipped} skipped`;
 console.log(`${counts.passed} passed, ${failed} failed${skipped}`);
