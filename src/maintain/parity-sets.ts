@@ -62,8 +62,12 @@ function capacityOf({ parity }: ParityList): number {
   return Math.floor(counts.reduce((sum, count) => sum + count, 0) / BLOCKS_PER_SEGMENT);
 }
 
-/** True for a set that protects what is left of its segments well enough. */
+/**
+ * True for a set that protects what is left of its segments well enough. With all of them it does as
+ * it was asked to: made again, it would be the same.
+ */
 export function isStrong({ segments, gone, capacity }: ParitySet): boolean {
+  if (gone === 0) return capacity > 0;
   const left = segments.size - gone;
   return left > 0 && capacity - gone >= Math.max(1, Math.ceil(left * STRENGTH_MIN));
 }

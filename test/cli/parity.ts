@@ -142,6 +142,14 @@ function filePacket(name: string): Buffer {
   return Buffer.concat([head, createHash('md5').update(summed).digest(), summed]);
 }
 
+test('a set of little redundancy is as good as it was asked to be, and is made once', async (t) => {
+  const at = await storeOf(t, 9);
+  const made = await lbsOk(t, parity(at, '--redundancy=5', '--json'));
+  t.like(jsonMessage(made, 'summary'), { sets: 1, segments: 10, known: 0 });
+  const again = await lbsOk(t, parity(at, '--redundancy=5', '--json'));
+  t.like(jsonMessage(again, 'summary'), { sets: 0, segments: 0, known: 10 });
+});
+
 test('parity that names files outside of its set never gets to par2', async (t) => {
   const at = await storeOf(t, 2);
   await lbsOk(t, parity(at));
