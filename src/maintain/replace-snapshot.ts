@@ -162,9 +162,10 @@ export class SnapshotReplacer {
   /** What is left to do once there are both; false when the old one stays, since it was held again. */
   async finish(oldName: string, name: string, used: ReadonlyMap<string, Buffer>): Promise<boolean> {
     const { store, table, compacted, signing } = this.#parts;
-    await this.#copyNotes(oldName, name);
+    const isHeld = await this.#copyNotes(oldName, name);
     table.replace(oldName, name, this.#usesOf(used));
-    await removeNote(store, { name: oldName, tag: undefined });
+    // Not one that came since: who holds it now would be told so, and nothing be held.
+    if (isHeld) await removeNote(store, { name: oldName, tag: undefined });
     const files = store.names().map((file) => ({ name: file }));
     const digest = compacted.all().find((row) => row.oldName === oldName)?.oldDescriptor;
     await noteForgotten(store, [{ name: oldName, sha256: digest?.toString('hex') }], signing);
@@ -199,7 +200,8 @@ export class SnapshotReplacer {
     );
   }
 
-  async #copyNotes(from: string, to: string): Promise<void> {
+  /** True where the snapshot is held. */
+  async #copyNotes(from: string, to: string): Promise<boolean> {
     const { store } = this.#parts;
     const names = store.names().map((name) => ({ name }));
     const { isHeld, tags } = new NotesOfStore(names).of(from);
@@ -208,6 +210,7 @@ export class SnapshotReplacer {
       const text = readSmallFile(store, noteFile({ name: from, tag }), SMALL_FILE_BYTES_MAX);
       await addNote(store, { name: to, tag }, text.toString());
     }
+    return isHeld;
   }
 }
 

@@ -2,7 +2,12 @@
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { BlockIndex } from '../../src/localdb/block-index.ts';
+import { CompactedTable } from '../../src/localdb/compacted-table.ts';
+import { openDatabase } from '../../src/localdb/open-localdb.ts';
+import { SnapshotTable } from '../../src/localdb/snapshot-table.ts';
 import { SnapshotRemover } from '../../src/maintain/remove-snapshots.ts';
+import { SnapshotReplacer } from '../../src/maintain/replace-snapshot.ts';
 import { addNote, refuseForgotten } from '../../src/snapshots/snapshot-notes.ts';
 import { openStore } from '../../src/stores/open-store.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
@@ -24,6 +29,28 @@ test('what somebody holds while it is being removed is put back', async (t) => {
   await refuseForgotten(store, { name: OLD, tag: undefined });
   t.deepEqual(readdirSync(place).sort(), [`snapshot-${OLD}.hold`, ...names].sort());
   for (const name of names) t.is(readFileSync(join(place, name), 'utf8'), `content of ${name}`);
+});
+
+test('what somebody holds while compacting replaces it stays, and the next time its successor is held', async (t) => {
+  const place = tempDir(t);
+  const store = openStore(place);
+  for (const name of [OLD, NEW]) writeFileSync(join(place, `snapshot-${name}.lbs`), name);
+  const open = openDatabase(tempDir(t));
+  const [index, table, compacted] = [new BlockIndex(open), new SnapshotTable(open), new CompactedTable(open)]; // prettier-ignore
+  const sign = (text: Buffer) => Promise.resolve(text);
+  const replacer = new SnapshotReplacer({ store, index, table, compacted, sign, signing: {} });
+  const finishing = replacer.finish(OLD, NEW, new Map());
+  // It has looked for notes by now.
+  writeFileSync(join(place, `snapshot-${OLD}.hold`), 'me');
+  t.false(await finishing);
+  await refuseForgotten(store, { name: OLD, tag: undefined });
+  t.true(existsSync(join(place, `snapshot-${OLD}.hold`)));
+  t.true(await replacer.finish(OLD, NEW, new Map()));
+  t.deepEqual(
+    readdirSync(place).filter((name) => name.startsWith('snapshot-')),
+    [`snapshot-${NEW}.hold`, `snapshot-${NEW}.lbs`],
+  );
+  open.close();
 });
 
 test('what is noted of a snapshot that has just gone is refused, and leaves nothing', async (t) => {
