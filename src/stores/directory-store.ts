@@ -35,7 +35,9 @@ export function openDirectoryStore(place: string): DirectoryStore {
     if (!statSync(place).isDirectory()) {
       throw new LbsError('store-missing', `the store ${place} is not a directory`);
     }
-    return new DirectoryStore(new StoreDirectory(place));
+    const store = new DirectoryStore(new StoreDirectory(place));
+    store.checkParts();
+    return store;
   } catch (error) {
     if (error instanceof LbsError) throw error;
     const missing = errnoName(error) === 'ENOENT';
@@ -84,11 +86,24 @@ export class DirectoryStore implements Store {
   #directories(): readonly string[] {
     this.#prefixes ??= [
       '',
-      ...SUBDIRECTORIES.filter((name) => this.#statusOf(name)?.type === 'd').map(
-        (name) => `${name}/`,
-      ),
+      ...SUBDIRECTORIES.filter((name) => this.#isPart(name)).map((name) => `${name}/`),
     ];
     return this.#prefixes;
+  }
+
+  /** @throws {LbsError} store-missing when a part of it lies elsewhere and is not there; io */
+  checkParts(): void {
+    this.#directories();
+  }
+
+  /** Without descriptors that are elsewhere, what these need would look like what nobody does. */
+  #isPart(name: string): boolean {
+    const status = this.#statusOf(name);
+    if (status !== undefined || !this.#directory.has(name)) return status?.type === 'd';
+    const message = `a part of the store ${this.place} is not there: the link ${name} leads nowhere`;
+    throw new LbsError('store-missing', message, {
+      hint: 'is the disk mounted? Where that part is given up, remove the link',
+    });
   }
 
   #statusOf(path: string): FileStatus | undefined {

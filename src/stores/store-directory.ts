@@ -8,7 +8,7 @@ import { closeSync, fstatSync, fsync, openSync, statSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { LbsError, errnoName, messageOf } from '../errors.ts';
 import { sortedNames } from '../posix/directory-names.ts';
-import { type FileStatus, followedStatus } from '../posix/file-status.ts';
+import { type FileStatus, followedStatus, statusIfAny } from '../posix/file-status.ts';
 import * as libc from '../posix/libc.ts';
 import { O } from '../posix/libc.ts';
 import { syncAndClose } from '../std/sync-directory.ts';
@@ -85,6 +85,15 @@ export class StoreDirectory {
   statusOf(path: string): FileStatus | undefined {
     try {
       return followedStatus(this.fd, libc.cString(path));
+    } catch (error) {
+      throw this.trouble(`look at ${path}`, error);
+    }
+  }
+
+  /** True for any entry of that name, also a link that leads nowhere. @throws {LbsError} io */
+  has(path: string): boolean {
+    try {
+      return statusIfAny(this.fd, libc.cString(path)) !== undefined;
     } catch (error) {
       throw this.trouble(`look at ${path}`, error);
     }

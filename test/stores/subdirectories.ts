@@ -78,14 +78,17 @@ test('a file that has the name of a subdirectory is no subdirectory', (t) => {
   t.deepEqual(namesOf(store), [`${segment(1)}.tar`, 'segments'].sort());
 });
 
-test('a subdirectory may lie on another disk, and a link that leads nowhere is none', (t) => {
+test('a subdirectory may lie on another disk, and where that is not there the store is not', (t) => {
   const store = storeWith(t, ['x']);
   const disk = tempDir(t);
   writeFileSync(join(disk, `${segment(1)}.tar`), 'there');
   symlinkSync(disk, join(store.place, 'segments1'));
-  symlinkSync(join(disk, 'nothing'), join(store.place, 'segments0'));
   t.deepEqual(namesOf(openStore(store.place)), [`${segment(1)}.tar`, 'x'].sort());
   t.is(contentOf(openStore(store.place), `${segment(1)}.tar`), 'there');
+  // Descriptors in it would be missed, and what they need removed.
+  symlinkSync(join(disk, 'nothing'), join(store.place, 'snapshots'));
+  const message = /the link snapshots leads nowhere/;
+  t.throws(() => openStore(store.place), { code: 'store-missing', message });
 });
 
 test('new files are written to the top', async (t) => {
