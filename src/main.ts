@@ -11,10 +11,11 @@ import type { Command } from './cli/command.ts';
 import type { Outputs } from './cli/command-report.ts';
 import { BACKUP, type CommandName, type CommandSpec, commandNamed } from './cli/options.ts';
 import { Output } from './cli/output.ts';
-import { EXIT, LbsError, exitCodeOf } from './errors.ts';
+import { EXIT, LbsError, errnoName, exitCodeOf, messageOf } from './errors.ts';
 import { showText } from './std/byte-path.ts';
 import { endGroups } from './std/child-groups.ts';
 import { takeSecrets } from './std/secret.ts';
+import { SpoolTrouble } from './std/spool-file.ts';
 import { removeStagings } from './std/staging-directories.ts';
 
 // The heap would grow to several times what is in use before it is cleaned. With this, and with
@@ -154,8 +155,18 @@ async function run(
   return await start({ flags, outputs, signal });
 }
 
+/** Trouble with what is kept aside, as files or in databases of SQLite, is no mistake of ours. */
+function withTemporaryTrouble(thrown: unknown): unknown {
+  const isFull = errnoName(thrown) === 'SQLITE_FULL';
+  if (!isFull && !(thrown instanceof SpoolTrouble)) return thrown;
+  const message = isFull ? `no room for temporary files: ${messageOf(thrown)}` : messageOf(thrown);
+  const hint = 'make room there, or name another directory in TMPDIR; else it is /var/tmp';
+  return new LbsError('no-space', message, { cause: thrown, hint });
+}
+
 /** Says what went wrong; the exit code it means. */
-function explain(thrown: unknown, outputs: Outputs, signal: AbortSignal): number {
+function explain(raw: unknown, outputs: Outputs, signal: AbortSignal): number {
+  const thrown = withTemporaryTrouble(raw);
   // Once a signal came, whatever failed then failed because of it; so did a command that it hit.
   const isOwnFailure = thrown instanceof LbsError && !OF_COMMANDS.has(thrown.code);
   const reason: unknown = signal.reason;

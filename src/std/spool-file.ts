@@ -5,6 +5,7 @@
 import { closeSync, existsSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { messageOf } from '../errors.ts';
 
 export type SpoolOptions = {
   /** Directory for the file; default: $TMPDIR, else /var/tmp, as SQLite does it. */
@@ -26,6 +27,17 @@ const LARGE_TMPDIR = '/var/tmp';
 function defaultTmpdir(): string {
   const isUnset = (process.env['TMPDIR'] ?? '') === '';
   return isUnset && existsSync(LARGE_TMPDIR) ? LARGE_TMPDIR : tmpdir();
+}
+
+/**
+ * What is kept aside cannot be. Not an `LbsError`: where damage of a store is told apart, this must not
+ * pass for it.
+ */
+export class SpoolTrouble extends Error {
+  constructor(tmpdir: string, cause: unknown) {
+    super(`cannot keep temporary files in ${tmpdir}: ${messageOf(cause)}`, { cause });
+    this.name = 'SpoolTrouble';
+  }
 }
 
 export class SpoolFile {
@@ -52,7 +64,7 @@ export class SpoolFile {
     return this.#end;
   }
 
-  /** Keeps a copy of `data`. */
+  /** Keeps a copy of `data`. @throws {SpoolTrouble} */
   put(data: Buffer): Spooled {
     const { length } = data;
     if (this.hasMemoryFor(length)) {
@@ -61,10 +73,14 @@ export class SpoolFile {
       data.copy(bytes);
       return { kind: 'memory', bytes, length };
     }
-    this.#fd ??= this.#openUnnamed();
     const at = this.#end;
-    for (let written = 0; written < length;) {
-      written += writeSync(this.#fd, data, written, length - written, at + written);
+    try {
+      this.#fd ??= this.#openUnnamed();
+      for (let written = 0; written < length;) {
+        written += writeSync(this.#fd, data, written, length - written, at + written);
+      }
+    } catch (error) {
+      throw new SpoolTrouble(this.#tmpdir, error);
     }
     this.#end += length;
     this.#liveBytes += length;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { backupOptions, places, type Places } from '../helpers/places.ts';
 import { lbs, lbsExits, lbsOk, ordinaryUserCanRun, type RunOptions } from '../helpers/run-lbs.ts';
-import { makeSmallTree } from '../helpers/small-tree.ts';
+import { makeFiles, makeSmallTree } from '../helpers/small-tree.ts';
 import { storeState } from '../helpers/store-state.ts';
 import { isRoot, mountTmpfs } from '../helpers/temp-dir.ts';
 import { readTree, sameTree } from '../helpers/tree-state.ts';
@@ -237,6 +237,17 @@ test('a restore that names nothing of the snapshot says so', async (t) => {
   await lbsOk(t, [...backupOptions(at), '.'], { cwd: at.tree });
   const args = ['restore', `--store=${at.store}`, 'latest', at.target, 'letters/three'];
   await refused(t, at, 1, ['letters/three'], args);
+});
+
+test('temporary files that cannot be kept are told of as that', async (t) => {
+  const at = places(t);
+  const names = Array.from({ length: 400 }, (_, n) => `${n}${'x'.repeat(200)}`);
+  makeFiles(at.tree, Object.fromEntries(names.map((name) => [name, name])));
+  await lbsOk(t, [...backupOptions(at), '.'], { cwd: at.tree });
+  const env = { TMPDIR: join(at.base, 'not there') };
+  const words = ['cannot keep temporary files in', 'ENOENT', 'TMPDIR'];
+  await refused(t, at, 1, words, ['restore', `--store=${at.store}`, 'latest', at.target], { env });
+  t.false(existsSync(at.target));
 });
 
 test('a target without room is refused before anything is written', async (t) => {
