@@ -59,6 +59,8 @@ export class Output {
   /** Resolves when the stream has taken everything, so that the process may end. */
   async flush(): Promise<void> {
     this.#write();
+    // What failed is told by an event, after the write has returned.
+    await turn();
     if (this.#isClosed || this.#stream.writableLength === 0) return;
     await new Promise<void>((resolve) => {
       const done = () => {

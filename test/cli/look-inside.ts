@@ -210,14 +210,16 @@ test('a reader of cat that goes away is no error', async (t) => {
   t.is(run.stderr, 'code 0\n');
 });
 
-test('cat to a full device fails', async (t) => {
+test('what is written to a full device fails, short as it may be', async (t) => {
   const at = places(t);
   makeFiles(at.tree, CONTENTS);
   await backUp(t, at);
   const through = ['/bin/sh', '-c', 'exec "$@" > /dev/full', 'sh'];
-  const args = ['cat', `--store=${at.store}`, 'latest', 'small'];
-  const run = await lbsExits(t, 1, args, { through });
-  t.regex(run.stderr, /standard output/);
+  const store = `--store=${at.store}`;
+  for (const args of [['cat', store, 'latest', 'small'], ['list', store, '--json'], ['--help']]) {
+    const run = await lbsExits(t, 1, args, { through });
+    t.regex(run.stderr, /standard output/);
+  }
 });
 
 test('stanza prints exactly what is stored', async (t) => {
