@@ -75,7 +75,13 @@ function intentOf(flags: FlagValues): number | undefined {
 function uploadOf(flags: FlagValues): UploadOptions | undefined {
   const command = flags.text('upload-script');
   const isStoreOnly = flags.isGiven('store') && !flags.isGiven('upload-script');
-  if (command === undefined || isStoreOnly) return undefined;
+  if (command === undefined || isStoreOnly) {
+    const other = ['upload-protocol', 'tmpdir'].find((name) => flags.isGiven(name));
+    if (other === undefined) return undefined;
+    throw new LbsError('usage', `--${other} is for an upload script, and there is none`, {
+      hint: 'give --upload-script=COMMAND, or leave it out',
+    });
+  }
   const word = flags.text('upload-protocol');
   const protocol = UPLOAD_PROTOCOLS.find((known) => known === word);
   if (word !== undefined && protocol === undefined) {

@@ -124,6 +124,13 @@ test('an empty store beside another one is refused: there would be one copy fewe
   await refused(t, at, 2, ['no store given'], ['--dest=', at.tree]);
 });
 
+test('options of an upload script are refused where there is none', async (t) => {
+  const at = filledPlaces(t);
+  for (const option of ['--upload-protocol=call', `--tmpdir=${at.base}`]) {
+    await refused(t, at, 2, ['is for an upload script'], [...backupOptions(at), option, at.tree]);
+  }
+});
+
 test('a hint of several lines is shown as such', async (t) => {
   const at = filledPlaces(t);
   const run = await lbsExits(t, 2, ['restore', `--store=${at.store}`, 'latest']);
