@@ -6,7 +6,7 @@
  * Rules mean what they mean to a backup: they are on paths within the snapshot, and the paths asked
  * for are the named ones.
  */
-import type { RuleScope } from '../sources/filesystem/rule-scope.ts';
+import type { RuleDirectory, RuleScope } from '../sources/filesystem/rule-scope.ts';
 import { Selector, type Verdict } from '../sources/filesystem/select.ts';
 import { type BytePath, TOP, bytePath } from '../std/byte-path.ts';
 import { type ByteText, asByteText, byteText } from '../std/byte-text.ts';
@@ -25,6 +25,12 @@ export type SelectionOptions = Rules & {
   readonly backupRules: Rules;
   readonly stripComponents: number;
 };
+
+/** Shows a directory of the target; undefined where there is none. `path` is that in the snapshot. */
+export type RuleTree = (
+  path: ByteText,
+  use: (directory: RuleDirectory) => Verdict,
+) => Verdict | undefined;
 
 const SLASH = 0x2f;
 const TOP_TEXT = asByteText('.');
@@ -62,6 +68,11 @@ export class EntrySelection {
     );
   }
 
+  /** From now on files of rules in a target count, where the rules of the backup say so. */
+  askTree(tree: RuleTree): void {
+    this.#backupRules?.askTree(tree);
+  }
+
   /** Where a path comes to below the target, `''` for the target itself; undefined for nowhere. */
   placeOf(path: Buffer): Buffer | undefined {
     let rest = path;
@@ -83,6 +94,7 @@ export class EntrySelection {
 class RuleVerdicts {
   readonly #rules: Selector;
   readonly #verdicts = new Map<string, Verdict>();
+  #tree: RuleTree | undefined;
 
   private constructor(rules: Selector) {
     this.#rules = rules;
@@ -100,16 +112,24 @@ class RuleVerdicts {
     );
   }
 
-  on(path: Buffer, isDirectory: boolean): Verdict {
-    if (path.length === 0) return this.#directory(TOP_TEXT);
-    const text = byteText(path);
-    return isDirectory ? this.#directory(text) : this.#child(text, false);
+  askTree(tree: RuleTree): void {
+    if (!this.#rules.readsRules) return;
+    this.#tree = tree;
+    this.#verdicts.clear();
   }
 
+  on(path: Buffer, isDirectory: boolean): Verdict {
+    if (path.length === 0) return this.#rules.top();
+    return this.#child(byteText(path), isDirectory);
+  }
+
+  /** With what files in it say of its contents. */
   #directory(path: ByteText): Verdict {
     let verdict = this.#verdicts.get(path);
     if (verdict === undefined) {
-      verdict = path === TOP_TEXT ? this.#rules.top() : this.#child(path, true);
+      const outer = path === TOP_TEXT ? this.#rules.top() : this.#child(path, true);
+      const entered = this.#tree?.(path, (directory) => this.#rules.entered(outer, directory));
+      verdict = entered ?? outer;
       if (this.#verdicts.size >= VERDICTS_MAX) this.#verdicts.clear();
       this.#verdicts.set(path, verdict);
     }

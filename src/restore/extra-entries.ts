@@ -16,11 +16,13 @@ import { errnoName } from '../errors.ts';
 import { type FileStatus, statusIfAny, statusOf } from '../posix/file-status.ts';
 import * as libc from '../posix/libc.ts';
 import { isLocalState } from '../sources/filesystem/own-files.ts';
+import { isCacheTag } from '../sources/filesystem/place-rules.ts';
 import { sortedNames } from '../posix/directory-names.ts';
 import { isTop, isWithin, showPath } from '../std/byte-path.ts';
 import { openScratchDatabase } from '../std/scratch-database.ts';
 import type { EntrySelection } from './entry-selection.ts';
 import type { RestoreTally } from './restore-tally.ts';
+import { TargetRules } from './target-rules.ts';
 import type { OwnPlaces } from './own-places.ts';
 import { openDirectory } from './safe-target.ts';
 import { NAME, type NamedDirectory, type TargetNames } from './target-names.ts';
@@ -113,8 +115,8 @@ export type DeleteRules = {
   readonly complete: readonly Buffer[] | undefined;
   /** Paths of the snapshot that are not in it because they could not be read. */
   readonly unread: readonly Buffer[];
-  /** Names that keep a backup out of the directory that they are in. */
-  readonly markers: readonly Buffer[];
+  /** What keeps a backup out of the directory that it is in: names, and the tags of caches. */
+  readonly markers: { readonly names: readonly Buffer[]; readonly caches: boolean };
 };
 
 /** Lists what is to be deleted; changes nothing. @throws {LbsError} io, interrupted */
@@ -125,6 +127,8 @@ export async function findExtra(
   tally: RestoreTally,
 ): Promise<void> {
   const finder = new ExtraFinder(extra, tree, rules, tally);
+  const inTarget = new TargetRules(tree, rules.selection, tally);
+  rules.selection.askTree((path, use) => inTarget.within(path, use));
   const { names } = rules;
   for (const directory of names.directories()) await finder.lookInto(directory);
   for (const directory of names.replacedDirectories()) await finder.lookAt(directory);
@@ -239,9 +243,7 @@ class ExtraFinder {
         const now = statusOf(fd);
         if (now.inode !== status.inode || now.device !== status.device) return undefined;
         const names = sortedNames(fd).map((name) => Buffer.from(name, 'latin1'));
-        const { markers } = this.#rules;
-        const isMarked = markers.length > 0 && names.some((name) => isAmong(markers, name));
-        return isMarked ? undefined : names;
+        return this.#isMarked(fd, names) ? undefined : names;
       } finally {
         libc.close(fd);
       }
@@ -250,6 +252,12 @@ class ExtraFinder {
       this.#tally.warn(code, path, `nothing is deleted in it: ${message}`);
       return undefined;
     }
+  }
+
+  #isMarked(fd: number, names: readonly Buffer[]): boolean {
+    const { markers } = this.#rules;
+    if (markers.caches && isCacheTag(fd)) return true;
+    return markers.names.length > 0 && names.some((name) => isAmong(markers.names, name));
   }
 
   #statusIn(directory: Buffer, name: Buffer): FileStatus | undefined {

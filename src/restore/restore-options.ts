@@ -1,6 +1,7 @@
 /** What a restore is asked to do, and what it says it did: the library's and the CLI's contract. */
 import type { Report } from '../report.ts';
 import type { DecryptKey } from '../segments/decrypt-key.ts';
+import type { RuleOptions } from '../sources/filesystem/rule-files.ts';
 import type { BytePath } from '../std/byte-path.ts';
 
 /** How to read a store: shared by every command that reads one. */
@@ -44,9 +45,11 @@ export type RestoreOptions = ReadOptions &
     /** Remove from restored directories what the snapshot does not have in them. */
     readonly delete?: boolean;
     /** Rules of the backup: what they leave out is in no snapshot, and never deleted by `delete`. */
-    readonly backupRules?: RestoreRules;
+    readonly backupRules?: RestoreRules & Pick<RuleOptions, 'dirMerges' | 'ignoreFiles'>;
     /** A directory with one of these in it is left out by backups: `delete` leaves it as it is. */
     readonly backupMarkers?: readonly Buffer[];
+    /** The same for one that is tagged as a cache. */
+    readonly backupLeavesCaches?: boolean;
     /** Directories that `delete` never removes or looks into, besides the store. */
     readonly ownPlaces?: readonly string[];
     /** Directory that keeps what is overwritten or deleted; on the file system of the target. */

@@ -40,7 +40,7 @@ import { OwnPlaces, refuseInStore } from './own-places.ts';
 import { planRestore } from './plan-restore.ts';
 import { ContentRestorer } from './restore-contents.ts';
 import { type LedgerEntry, RestoreLedger, STATE, type State } from './restore-ledger.ts';
-import type { RestoreOptions, RestoreRules, RestoreSummary } from './restore-options.ts';
+import type { RestoreOptions, RestoreSummary } from './restore-options.ts';
 import type { RestoreStages } from './restore-stages.ts';
 import { pathsToFind } from './select-paths.ts';
 import { readRules } from '../sources/filesystem/rule-files.ts';
@@ -171,8 +171,9 @@ function selectionOf(options: RestoreOptions): EntrySelection {
 }
 
 /** @throws {LbsError} usage with file and line, source-missing, io */
-function rulesOf({ excludes = [], includes = [], ruleFiles = [] }: RestoreRules): Rules {
-  return { excludes, includes, rules: readRules({ rules: ruleFiles }) };
+function rulesOf(given: NonNullable<RestoreOptions['backupRules']>): Rules {
+  const { excludes = [], includes = [], ruleFiles = [], dirMerges = [], ignoreFiles = [] } = given;
+  return { excludes, includes, rules: readRules({ rules: ruleFiles, dirMerges, ignoreFiles }) };
 }
 
 type Parts = {
@@ -243,7 +244,8 @@ class RestoreRun {
     { names, tree }: { names: TargetNames; tree: TargetTree },
   ): Promise<void> {
     const { tally, selection } = this.#parts;
-    const { ownPlaces = [], undoDir, backupMarkers: markers = [] } = this.#options;
+    const { ownPlaces = [], undoDir, backupMarkers = [], backupLeavesCaches } = this.#options;
+    const markers = { names: backupMarkers, caches: backupLeavesCaches === true };
     const { place: store } = this.#parts.source.store;
     if (tally.damaged > 0) {
       tally.note('nothing is deleted: the snapshot is damaged, so what belongs there is not known');

@@ -215,6 +215,9 @@ test('--delete keeps what the configuration leaves out of backups', async (t) =>
     'exclude = home/ann/machines',
     'exclude-if-present = .nobackup',
     'exclude-if-present = .nosave',
+    'exclude-caches = yes',
+    'dir-merge = .lbsrules',
+    'ignore-file = .gitignore',
   ];
   writeFileSync(config, lines.join('\n'), { mode: 0o600 });
   await restore(t, at, 'latest', at.target);
@@ -227,6 +230,15 @@ test('--delete keeps what the configuration leaves out of backups', async (t) =>
     'home/ann/work/cd/.nosave': '',
     'home/ann/work/cd/big': 'in no backup',
     'home/ann/work/goes': '',
+    'home/ann/work/cache/CACHEDIR.TAG': 'Signature: 8a477f597d28d172789f06886806bc55\n',
+    'home/ann/work/cache/entry': 'in no backup',
+    // One in a restored directory, for what is in it and below; and one in a directory that is new.
+    'home/ann/.gitignore': '*.o\n',
+    'home/ann/main.o': 'in no backup',
+    'home/ann/work/main.o': 'in no backup',
+    'home/ann/new/.lbsrules': '- secret\n',
+    'home/ann/new/secret': 'in no backup',
+    'home/ann/new/goes': '',
   });
   await restore(t, at, '--delete', `--config=${config}`, 'latest', at.target);
   t.true(existsSync(join(at.target, 'home/ann/disk.iso')));
@@ -234,5 +246,9 @@ test('--delete keeps what the configuration leaves out of backups', async (t) =>
   t.true(existsSync(join(at.target, 'home/ann/letters/draft')));
   t.true(existsSync(join(at.target, 'home/ann/work/cd/big')));
   t.false(existsSync(join(at.target, 'home/ann/work/goes')));
+  const kept = ['main.o', 'work/main.o', 'new/secret', 'work/cache/entry'];
+  for (const name of kept) t.true(existsSync(join(at.target, 'home/ann', name)), name);
+  t.false(existsSync(join(at.target, 'home/ann/new/goes')));
+  t.false(existsSync(join(at.target, 'home/ann/.gitignore')));
   t.false(existsSync(join(at.target, 'home/ann/other')));
 });
