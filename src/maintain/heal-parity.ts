@@ -69,6 +69,9 @@ function inOurWords(event: ReportEvent): ReportEvent {
   return { ...event, damage: { ...event.damage, message: trouble + REASON + reason } };
 }
 
+/** Of par2: a repair that was possible has failed, or a file could not be read or written. */
+const FAILED_CODES = new Set([5, 6]);
+
 type Wanted = {
   readonly wanted: Set<string>;
   readonly to: string;
@@ -111,7 +114,10 @@ async function makeAgain(
       takeOver(join(scratch.dir, name), join(to, name));
       wanted.delete(name);
     }
-    return code === 0 ? undefined : `par2 cannot make all of its segments again: ${lastWords}`;
+    if (code === 0) return undefined;
+    const where = FAILED_CODES.has(code) ? ` in ${scratch.dir}` : '';
+    const help = where === '' ? '' : ' Is there room, and is that disk well? TMPDIR names another';
+    return `par2 cannot make all of its segments again${where}: ${lastWords}${help}`;
   } catch (error) {
     if (error instanceof LbsError && error.code === 'store-missing-file') return error.message;
     throw error;
