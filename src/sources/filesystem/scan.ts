@@ -14,7 +14,7 @@ import { type BytePath, showPath } from '../../std/byte-path.ts';
 import { type ByteText, asByteText, joinText, toBytePath } from '../../std/byte-text.ts';
 import type { Source, SourceEntry } from '../source.ts';
 import { sortedNames } from '../../posix/directory-names.ts';
-import { openDirectory } from './directory-reader.ts';
+import { openDirectory, openToPass } from './directory-reader.ts';
 import { passOwnTrouble } from './entry-trouble.ts';
 import { FilesystemEntry, nameBytes } from './filesystem-entry.ts';
 import { CACHE_TAG, isCacheTag, isKernelFilesystem } from './place-rules.ts';
@@ -40,6 +40,8 @@ export type ScanOptions = {
   readonly warn: (warning: SourceWarning) => void;
   readonly note: (message: string) => void;
 };
+
+const UP = Buffer.from('..\0');
 
 /** Handles kept open on the way down; deeper trees reopen parents through `..`. */
 const OPEN_DIRECTORIES_MAX = 32;
@@ -108,11 +110,12 @@ export class FilesystemSource implements Source {
   #openTop(): FilesystemEntry {
     const { top, selector } = this.#options;
     try {
-      const fd = openDirectory(libc.AT_FDCWD, libc.cString(top));
+      const judged = selector.top();
+      const fd = this.#open(libc.AT_FDCWD, libc.cString(top), judged);
       const status = statusOf(fd);
       const path = asByteText('.');
-      const names = this.#namesIn(fd, path, status);
-      const verdict = this.#entered(fd, path, names, selector.top());
+      const names = this.#namesIn(fd, { path, status, verdict: judged });
+      const verdict = this.#entered(fd, path, names, judged);
       this.#options.trail?.judged(path, verdict);
       this.#stack.push({
         path,
@@ -207,8 +210,8 @@ export class FilesystemSource implements Source {
     try {
       const raw = nameBytes(name);
       if (!this.#mayEnter(parent, entry, verdict, raw)) return;
-      fd = openDirectory(parent.fd, raw);
-      const names = this.#namesIn(fd, entry.text, entry.status);
+      fd = this.#open(parent.fd, raw, verdict);
+      const names = this.#namesIn(fd, { path: entry.text, status: entry.status, verdict });
       const marker = this.#marker(fd, names, verdict);
       if (marker !== undefined) {
         this.#stopped(entry.text, { kind: 'exclude-if-present', marker });
@@ -240,11 +243,24 @@ export class FilesystemSource implements Source {
     }
   }
 
-  /** What is in a directory, without the files of the backup itself. */
-  #namesIn(fd: number, path: ByteText, status: FileStatus): readonly ByteText[] {
-    const all = sortedNames(fd);
-    const names = this.#options.withoutOwnFiles(status, all);
+  #open(dir: number, name: Buffer, verdict: Verdict): number {
+    const isOnlyPassed = this.#options.selector.leadingOn(verdict) !== undefined;
+    return isOnlyPassed ? openToPass(dir, name) : openDirectory(dir, name);
+  }
+
+  /**
+   * What is in a directory, without the files of the backup itself. Above the named paths nothing is
+   * listed: what a person names may be there without being listed, as `.zfs` and `.snapshot` are.
+   */
+  #namesIn(
+    fd: number,
+    { path, status, verdict }: Pick<Frame, 'path' | 'status' | 'verdict'>,
+  ): readonly ByteText[] {
     const name = this.#nameOnTrail(path);
+    const leading = this.#options.selector.leadingOn(verdict);
+    const isEnough = leading !== undefined && (name === undefined || leading.includes(name));
+    const all = isEnough ? [...leading] : sortedNames(fd);
+    const names = this.#options.withoutOwnFiles(status, all);
     if (name !== undefined && !names.includes(name)) {
       const barrier: Barrier = all.includes(name)
         ? { kind: 'own-file' }
@@ -318,22 +334,52 @@ export class FilesystemSource implements Source {
     if (frame.fd >= 0) libc.close(frame.fd);
   }
 
-  /** The way back up from a deep place: `..` must still be the directory we came from. */
+  /**
+   * The way back up from a deep place: `..` must still be the directory we came from. Where the one
+   * below was moved away, it is found again from the top, or all that is still to come would be lost.
+   */
   #reopen(parent: Frame, child: Frame): void {
     try {
-      const fd = openDirectory(child.fd, Buffer.from('..\0'));
-      const status = statusOf(fd);
-      if (status.inode === parent.status.inode && status.device === parent.status.device) {
-        parent.fd = fd;
-        return;
-      }
-      libc.close(fd);
+      parent.fd = this.#openAbove(parent, child);
+      if (parent.fd < 0) parent.fd = this.#sameAs(parent, this.#openFromTop(parent.path));
+      if (parent.fd >= 0) return;
       this.#warn('vanished', parent.path, 'was moved during the backup; the rest of it is missing');
     } catch (error) {
       this.#passOwnTrouble(error, parent.path);
-      this.#warn('unreadable', parent.path, messageOf(error));
+      this.#warn('unreadable', parent.path, `the rest of it: ${messageOf(error)}`);
     }
     parent.next = parent.names.length;
+  }
+
+  #openAbove(parent: Frame, child: Frame): number {
+    if (child.fd < 0) return -1;
+    try {
+      return this.#sameAs(parent, this.#open(child.fd, UP, parent.verdict));
+    } catch {
+      // What is in the way here is so, too, on the way from the top, or does not matter.
+      return -1;
+    }
+  }
+
+  /** The handle, if it is of the directory of that frame; else it is closed, and -1. */
+  #sameAs({ status }: Frame, fd: number): number {
+    const { inode, device } = statusOf(fd);
+    if (inode === status.inode && device === status.device) return fd;
+    libc.close(fd);
+    return -1;
+  }
+
+  #openFromTop(path: ByteText): number {
+    let fd = openToPass(libc.AT_FDCWD, libc.cString(this.#options.top));
+    for (const name of path === '.' ? [] : path.split('/')) {
+      const above = fd;
+      try {
+        fd = openToPass(above, nameBytes(asByteText(name)));
+      } finally {
+        libc.close(above);
+      }
+    }
+    return fd;
   }
 
   #passOwnTrouble(error: unknown, path: ByteText): void {

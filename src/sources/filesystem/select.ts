@@ -224,6 +224,19 @@ export class Selector {
   }
 
   /**
+   * The names that lead on to named paths, in byte order, in a directory above all of these; undefined
+   * where any name may matter.
+   */
+  leadingOn({ inNamed, node }: Verdict): readonly ByteText[] | undefined {
+    if (inNamed) return undefined;
+    const names: ByteText[] = [];
+    for (const [name, { named, holdsMore }] of node?.children ?? []) {
+      if (named || holdsMore) names.push(asByteText(name));
+    }
+    return names.sort();
+  }
+
+  /**
    * The verdict on a directory for what is in it: rule files that lie there hold from there on. Only
    * of a selected one, since what is left out has nothing to say.
    */
