@@ -4,7 +4,7 @@
  */
 import { SourceTrouble, type SourceEntry } from '../sources/source.ts';
 import type { Xattr } from '../format/entry.ts';
-import { type CacheRecord, UNREAD_XATTRS, xattrsCrc } from '../localdb/stat-cache-record.ts';
+import { type CacheRecord, UNREAD_XATTRS, lookedAtCrc } from '../localdb/stat-cache-record.ts';
 import { StatusLine, untrusted } from '../localdb/status-line.ts';
 import type { MetadataLogWriter } from '../metadata/metadata-log-writer.ts';
 import type { FileStatus } from '../posix/file-status.ts';
@@ -239,12 +239,13 @@ export class EntryStore {
     const { metadata, rules } = this.#stages;
     const { status, fields, isStable = true } = found;
     const xattrs = found.xattrs ?? this.#xattrs(entry);
+    const target = status.type === 'l' ? entry.linkTarget() : undefined;
     const line = this.#line.set(status);
     const isSettled = isStable && xattrs !== undefined && !isRecent(status, found.openedS);
     const facts = {
       text: entry.text,
       statusLine: isSettled ? line.toString() : untrusted(line.toString()),
-      xattrs: xattrs === undefined ? UNREAD_XATTRS : xattrsCrc(xattrs),
+      xattrs: xattrs === undefined ? UNREAD_XATTRS : lookedAtCrc(xattrs, target),
       content: found.content ?? contentText(fields),
     };
     const isAsBefore =
@@ -261,7 +262,6 @@ export class EntryStore {
       this.#count(entry.status);
       return metadata.addReused(record, facts);
     }
-    const target = status.type === 'l' ? entry.linkTarget() : undefined;
     const extra = { target, xattrs: xattrs ?? [], isVolatile: !isStable };
     const stanza = stanzaText(entry.text, status, extra, fields);
     this.#count(entry.status);

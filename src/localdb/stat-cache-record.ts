@@ -4,7 +4,7 @@
  *     <escaped path>
  *     <content identity>|<the rest of its status>[?]      see status-line.ts
  *     =<start>+<length>  or  <object reference>[<start>+<length>]   where its stanza is, and
- *                                      a blank and the CRC-32 of its attributes, if there are some
+ *                                      a blank and the CRC-32 of its attributes and target, if any
  *     <the stanza lines that say what the content is>
  *     <empty line>
  *
@@ -50,7 +50,7 @@ export type CacheFacts = {
   readonly text: ByteText;
   /** As `statusLine` makes it; ends with `?` when the content must be read again. */
   readonly statusLine: string;
-  /** CRC-32 of the extended attributes' text; '' for none, `UNREAD_XATTRS` when unreadable. */
+  /** As `lookedAtCrc` makes it; `UNREAD_XATTRS` when attributes are unreadable. */
   readonly xattrs: string;
   /** Stanza lines about the content, as Latin-1 text; '' when there are none. */
   readonly content: string;
@@ -211,10 +211,15 @@ export class CacheRecord implements CacheFacts {
   }
 }
 
-/** CRC-32 of extended attributes as the cache has it; '' for none. */
-export function xattrsCrc(xattrs: readonly Xattr[]): string {
-  if (xattrs.length === 0) return '';
-  return crc32(xattrsField(xattrs)).toString(16).padStart(8, '0');
+/**
+ * CRC-32 of extended attributes, and of the target of a symbolic link, as the cache has it; '' for
+ * neither. A link that is replaced in one tick of the clock shows in nothing else: it can get the
+ * number of the one before.
+ */
+export function lookedAtCrc(xattrs: readonly Xattr[], target?: Buffer): string {
+  if (xattrs.length === 0 && target === undefined) return '';
+  const crc = crc32(target ?? '', crc32(xattrs.length === 0 ? '' : xattrsField(xattrs)));
+  return crc.toString(16).padStart(8, '0');
 }
 
 function placeText({ object, start, length }: StanzaPlace, group: string): string {

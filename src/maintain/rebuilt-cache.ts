@@ -23,7 +23,7 @@ import {
   NO_PLACE,
   type StanzaPlace,
   formatRecord,
-  xattrsCrc,
+  lookedAtCrc,
 } from '../localdb/stat-cache-record.ts';
 import { type CachedAccount, StatCacheWriter } from '../localdb/stat-cache-writer.ts';
 import { REBUILT, untrusted } from '../localdb/status-line.ts';
@@ -148,7 +148,7 @@ function recordOf(
   const isOurs = snapshot.descriptor.checksumsSha256 !== undefined;
   if (!isOurs || place === undefined || status === undefined || entry.volatile) return undefined;
   const content = ownContent(entry);
-  const xattrs = xattrsCrc(entry.xattrs);
+  const xattrs = lookedAtCrc(entry.xattrs, entry.target);
   return formatRecord({ text, statusLine: untrusted(status), xattrs, content }, place, NO_OBJECT);
 }
 
