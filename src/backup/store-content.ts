@@ -109,6 +109,11 @@ async function readOnce(
   const openedS = nowSeconds();
   const large = sizeBytes > BLOCK_BYTES ? await cutter.begin(content, isOneSize) : undefined;
   const reading = new Reading(blocks, openedS, large?.digests);
+  if (sizeBytes === 0 && content.read(block, 0, 1) > 0) {
+    if (!content.isUnchanged()) return reading.finish(content, false);
+    // What others of no size have, an empty file in its place would hide.
+    throw new SourceTrouble('unreadable', 'has content, although its size is 0: it is not stored');
+  }
   for (const extent of coarseExtents(content)) {
     if (extent.kind === 'hole') {
       await reading.addHole(extent.start, extent.length, breathe);

@@ -34,6 +34,7 @@ export function storeSmallFile(entry: SourceEntry, tools: ReadingTools): StoredC
     const { status } = content;
     const { sizeBytes } = status;
     if (sizeBytes > BLOCK_BYTES || !content.isOneExtent()) return undefined;
+    if (sizeBytes === 0 && content.read(tools.block, 0, 1) > 0) return undefined;
     if (content.read(tools.block, 0, sizeBytes) < sizeBytes) return undefined;
     const data = tools.block.subarray(0, sizeBytes);
     if (isAllZeros(data)) return undefined;

@@ -324,3 +324,11 @@ test('a local database where no directory can be made is an error at once', asyn
   await lbsOk(t, [`--dest=${at.store}`, `--localdb=${deep}`, at.tree]);
   t.true(existsSync(join(deep, 'lbs-localdb.sqlite')));
 });
+
+test('a URL that is none, or of another machine, is refused as a store', async (t) => {
+  const at = filledPlaces(t);
+  const local = [`--localdb=${at.localdb}`, at.tree];
+  await refused(t, at, 2, ['is not a usable URL', '%25'], ['--dest=file:///mnt/100%', ...local]);
+  const words = ['"file://mnt/backup" does not name a directory of this machine'];
+  await refused(t, at, 2, words, ['--dest=file://mnt/backup', ...local], { cwd: at.base });
+});

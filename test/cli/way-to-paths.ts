@@ -1,4 +1,7 @@
-/** The way to what is saved: directories that do not list it, cannot be read, or are moved meanwhile. */
+/**
+ * Paths that are named, but not to be had in the usual way: unlisted, below what cannot be read, moved or
+ * gone meanwhile, or of a size that is none.
+ */
 import { chmodSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
@@ -61,4 +64,15 @@ test('a deep directory that is moved away meanwhile costs nothing of what is bes
   t.is(run.code, 0, run.stderr);
   const saved = new Set(await savedPaths(t, at.store));
   for (const path of beside) t.true(saved.has(path), path);
+});
+
+test('a file that has content although its size is 0 is left out with a warning, not stored empty', async (t) => {
+  const at = places(t);
+  makeFiles(at.tree, { empty: '' });
+  const args = [...backupOptions(at), '/proc/version', join(at.tree, 'empty')];
+  const run = await lbsExits(t, 3, args);
+  t.regex(run.stderr, /proc\/version: has content, although its size is 0/);
+  const saved = await savedPaths(t, at.store);
+  t.false(saved.includes('proc/version'));
+  t.true(saved.includes(join(at.tree, 'empty').slice(1)));
 });
