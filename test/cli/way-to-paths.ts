@@ -76,3 +76,15 @@ test('a file that has content although its size is 0 is left out with a warning,
   t.false(saved.includes('proc/version'));
   t.true(saved.includes(join(at.tree, 'empty').slice(1)));
 });
+
+test('a named path that a pattern of --exclude hits is told of', async (t) => {
+  const at = places(t);
+  makeFiles(at.tree, { 'conf.d/x': 'x', 'b.txt': 'b', 'sub/in': 'y' });
+  const rules = ['--exclude=*.d', '--exclude=*.txt', '--exclude=sub', '--include=sub/in'];
+  const args = [...backupOptions(at), ...rules, 'conf.d', 'b.txt', 'sub'];
+  const { stderr } = await lbsOk(t, args, { cwd: at.tree });
+  t.deepEqual(stderr.match(/nothing is saved of .*/g), [
+    'nothing is saved of b.txt: --exclude=*.txt hits it',
+    'nothing is saved of conf.d: --exclude=*.d hits it',
+  ]);
+});

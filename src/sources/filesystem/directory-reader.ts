@@ -27,3 +27,17 @@ export function openToPass(dir: number, name: Buffer): number {
     return libc.openAt(dir, name, O.PATH | O.DIRECTORY | O.NOFOLLOW);
   }
 }
+
+/** Opens the directory at the end of `names`, below `top`; none of them is a link. @throws {SystemError} */
+export function openStepByStep(top: Buffer, names: readonly Buffer[]): number {
+  let fd = openToPass(libc.AT_FDCWD, top);
+  for (const name of names) {
+    const above = fd;
+    try {
+      fd = openToPass(above, name);
+    } finally {
+      libc.close(above);
+    }
+  }
+  return fd;
+}

@@ -14,7 +14,7 @@ import { type BytePath, showPath } from '../../std/byte-path.ts';
 import { type ByteText, asByteText, joinText, toBytePath } from '../../std/byte-text.ts';
 import type { Source, SourceEntry } from '../source.ts';
 import { sortedNames } from '../../posix/directory-names.ts';
-import { openDirectory, openToPass } from './directory-reader.ts';
+import { openDirectory, openStepByStep, openToPass } from './directory-reader.ts';
 import { passOwnTrouble } from './entry-trouble.ts';
 import { FilesystemEntry, nameBytes } from './filesystem-entry.ts';
 import { CACHE_TAG, isCacheTag, isKernelFilesystem } from './place-rules.ts';
@@ -140,6 +140,7 @@ export class FilesystemSource implements Source {
     let verdict = selector.child(frame.verdict, frame.path, name, false);
     if (!this.#takes(verdict) && !verdict.search && !this.#mayTakeDirectory(frame, name)) {
       if (this.#options.trail !== undefined) this.#judged(frame, name, verdict);
+      this.#noteUnnamed(frame, name, verdict);
       return undefined;
     }
     const status = this.#status(frame, name);
@@ -147,7 +148,10 @@ export class FilesystemSource implements Source {
     const isDirectory = status.type === 'd';
     if (isDirectory) verdict = selector.child(frame.verdict, frame.path, name, true);
     if (this.#options.trail !== undefined) this.#judged(frame, name, verdict);
-    if (!this.#takes(verdict) && !(verdict.search && isDirectory)) return undefined;
+    if (!this.#takes(verdict) && !(verdict.search && isDirectory)) {
+      this.#noteUnnamed(frame, name, verdict);
+      return undefined;
+    }
     if (status.type === undefined) {
       const path = joinText(frame.path, name);
       this.#stopped(path, { kind: 'unsupported-type' });
@@ -156,6 +160,13 @@ export class FilesystemSource implements Source {
     }
     this.#verdict = verdict;
     return new FilesystemEntry(frame, name, status);
+  }
+
+  /** What a person names and leaves out is most often hit by a pattern that was meant for others. */
+  #noteUnnamed({ path }: Frame, name: ByteText, { isNamed, decision }: Verdict): void {
+    if (!isNamed || decision?.kind !== 'exclude') return;
+    const left = showPath(toBytePath(joinText(path, name)));
+    this.#options.note(`nothing is saved of ${left}: --exclude=${showPath(decision.rule)} hits it`);
   }
 
   #takes(verdict: Verdict): boolean {
@@ -370,16 +381,8 @@ export class FilesystemSource implements Source {
   }
 
   #openFromTop(path: ByteText): number {
-    let fd = openToPass(libc.AT_FDCWD, libc.cString(this.#options.top));
-    for (const name of path === '.' ? [] : path.split('/')) {
-      const above = fd;
-      try {
-        fd = openToPass(above, nameBytes(asByteText(name)));
-      } finally {
-        libc.close(above);
-      }
-    }
-    return fd;
+    const names = path === '.' ? [] : path.split('/').map((name) => nameBytes(asByteText(name)));
+    return openStepByStep(libc.cString(this.#options.top), names);
   }
 
   #passOwnTrouble(error: unknown, path: ByteText): void {
