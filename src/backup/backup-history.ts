@@ -4,7 +4,7 @@
  *
  * A store that was rolled back is told of in every run, and is backed up to all the same: no backup
  * would be worse. What is wrong here is in the report and in the exit code, and never ends a run.
- * Of several stores the first is looked at, and none that cannot be read. Called by run-backup; the
+ * Of several stores the first is looked at, if it is there, and none that cannot be read. Called by run-backup; the
  * rules are in snapshots/snapshot-history.
  */
 import { LbsError } from '../errors.ts';
@@ -28,7 +28,7 @@ const NAMED_MAX = 3;
 export class BackupHistory {
   readonly #stores: StoreGroup;
   readonly #localdb: string;
-  readonly #options: Pick<BackupOptions, 'scheme' | 'verifyKey'>;
+  readonly #options: Pick<BackupOptions, 'scheme' | 'store' | 'verifyKey'>;
   readonly #report: Report;
   #seen: SeenSnapshots | undefined;
   /** The one that was looked at; it may fail on the way, and another be the first. */
@@ -49,6 +49,7 @@ export class BackupHistory {
    * @throws {LbsError} signature-key, and what the listing of the store throws
    */
   async check(): Promise<void> {
+    if (this.#isFirstAway()) return;
     const { scheme, verifyKey } = this.#options;
     const seen = (this.#seen = this.#open());
     const note = (message: string) => this.#report({ type: 'note', message });
@@ -79,6 +80,13 @@ export class BackupHistory {
     note(
       `${rest}Look at the store before it is trusted again. If all this was done on purpose, or it is another store now: rm ${seen.file}`,
     );
+  }
+
+  /** Then nothing is told or remembered: the file is of one store, and would become that of another. */
+  #isFirstAway(): boolean {
+    const { store } = this.#options;
+    const named = typeof store === 'string' ? store : store?.[0];
+    return this.#stores.failures.some(({ place }) => place === named);
   }
 
   /** A file that cannot be used is told of once, and then begun anew. */

@@ -3,7 +3,7 @@
  * and "lbs sync" brings it up to date.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import Database from 'better-sqlite3';
@@ -208,4 +208,19 @@ test('two stores are for backups, and must be two; the configuration may name th
   t.regex(list.stderr, /the configuration names 2 stores.*\n +name it: --store=/);
   const chosen = await lbsOk(t, ['list', `--config=${config}`, '--json', `--store=${at.second}`]);
   t.is(jsonLines(chosen).length, 1);
+});
+
+test('a snapshot that goes from the first store is missed, also after a night without that store', async (t) => {
+  const at = twoPlaces(t);
+  await lbsOk(t, args(at));
+  await lbsOk(t, args(at));
+  const [, second = ''] = snapshotNames(at.store);
+  renameSync(at.store, `${at.store}.away`);
+  await lbsExits(t, 3, args(at));
+  renameSync(`${at.store}.away`, at.store);
+  for (const kind of ['lbs', 'sha1sums', 'sha256sums']) {
+    rmSync(join(at.store, `snapshot-${second}.${kind}`));
+  }
+  const run = await lbsExits(t, 3, args(at));
+  t.true(run.stderr.includes(`snapshot-${second}.lbs: gone`), run.stderr);
 });
