@@ -1,5 +1,5 @@
 /** `lbs compact`: which segments, which snapshots have new names, and what that costs. */
-import { EXIT } from '../errors.ts';
+import { EXIT, LbsError } from '../errors.ts';
 import type {
   CompactOptions,
   CompactSummary,
@@ -93,12 +93,21 @@ export function compactOptionsOf(input: CommandInput, report: Report): CompactOp
   };
 }
 
-/** Compacts; 4 when something is damaged. */
+/** Compacts; 4 when something is damaged. @throws {LbsError} */
 export async function runCompact(input: CommandInput): Promise<number> {
   const { flags, outputs } = input;
   const report = openReport('compact', flags, outputs);
   try {
     const snapshots = flags.operands.map((_, at) => flags.operandText(at, 'SNAPSHOT') ?? '');
+    if (snapshots.length === 0 && flags.given('scheme').length > 0) {
+      throw new LbsError(
+        'usage',
+        '--scheme says of which scheme a SNAPSHOT is, and none is named',
+        {
+          hint: 'segments are of all schemes together: leave it out, or name snapshots',
+        },
+      );
+    }
     const options: CompactOptions = {
       ...compactOptionsOf(input, report.report),
       ...{ snapshots, all: flags.isOn('all') },

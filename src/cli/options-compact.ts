@@ -10,7 +10,7 @@ import {
   INTERRUPTED,
   LOCKED,
   MISUSED,
-  SCHEME,
+  type OptionSpec,
   SEGMENT_SIZE,
   SIGNING,
   SNAPSHOT_WORDS,
@@ -21,6 +21,13 @@ import {
   WHAT_IS_SAID,
 } from './option-groups.ts';
 import { LOCALDB_ELSEWHERE } from './options-keep.ts';
+
+/** Not a choice: segments are of all schemes together. */
+const SCHEME_OF_NAMED: OptionSpec = {
+  name: 'scheme',
+  value: 'NAME',
+  help: 'the scheme in which SNAPSHOT is looked for',
+};
 
 export const COMPACT: CommandSpec = {
   name: 'compact',
@@ -42,11 +49,11 @@ export const COMPACT: CommandSpec = {
         {
           name: 'min-used',
           value: 'PERCENT',
-          help: 'compact segments of which less is used; default: 60',
+          help: 'compact segments of which less is used; default: 80',
         },
       ],
     },
-    { title: 'Where', options: [STORE, SCHEME, VERIFY_KEY, LOCALDB_ELSEWHERE] },
+    { title: 'Where', options: [STORE, SCHEME_OF_NAMED, VERIFY_KEY, LOCALDB_ELSEWHERE] },
     {
       title: 'How it is stored',
       options: [FILTER, FILTER_EXTENSION, ENCRYPT_TO, UNFILTER, DECRYPT_KEY, SEGMENT_SIZE],

@@ -131,6 +131,12 @@ test('options of an upload script are refused where there is none', async (t) =>
   }
 });
 
+test('a scheme does not choose what is compacted', async (t) => {
+  const at = filledPlaces(t);
+  const args = ['compact', '--scheme=home', `--store=${at.store}`, `--localdb=${at.localdb}`];
+  await refused(t, at, 2, ['--scheme', 'segments are of all schemes'], args);
+});
+
 test('a hint of several lines is shown as such', async (t) => {
   const at = filledPlaces(t);
   const run = await lbsExits(t, 2, ['restore', `--store=${at.store}`, 'latest']);

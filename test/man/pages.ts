@@ -70,6 +70,11 @@ function optionsOfHelp(text: string): string[] {
   return spellings.sort();
 }
 
+/** Numbers that are said to be used where an option is not given. */
+function defaultsOf(text: string): string[] {
+  return [...text.matchAll(/default: (\d+\w*)/g)].map((match) => match[1] ?? '').sort();
+}
+
 function exitCodesOfPage(text: string): string[] {
   const section = /^\.Sh EXIT STATUS\n([^]*?)^\.El/m.exec(text)?.[1] ?? '';
   return [...section.matchAll(/^\.It (\d+)$/gm)].map((match) => match[1] ?? '');
@@ -109,6 +114,7 @@ for (const command of COMMANDS) {
     const page = source(`lbs-${command}.1`);
     t.true(optionsOfHelp(help).length > 5, help);
     t.deepEqual(optionsOfPage(page), optionsOfHelp(help));
+    t.deepEqual(defaultsOf(page), defaultsOf(help));
   });
 
   test(`lbs-${command}(1) and "lbs ${command} --help" have the same exit codes`, async (t) => {
