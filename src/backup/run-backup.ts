@@ -211,7 +211,8 @@ class Run {
 
   #segmentWriter(note: (message: string) => void): SegmentSink {
     const { dryRun, stores, localdb, filter, options, segmentSizeBytes } = this.#plan;
-    if (dryRun) return new DryRunSegments();
+    // What it remembers of them goes to a copy of the database.
+    if (dryRun) return new DryRunSegments((segment) => this.#index.addSegment(segment));
     return new SegmentWriter({
       store: stores.segmentPlace(localdb),
       filter,
