@@ -115,9 +115,9 @@ async function makeAgain(
       wanted.delete(name);
     }
     if (code === 0) return undefined;
-    const where = FAILED_CODES.has(code) ? ` in ${scratch.dir}` : '';
-    const help = where === '' ? '' : ' Is there room, and is that disk well? TMPDIR names another';
-    return `par2 cannot make all of its segments again${where}: ${lastWords}${help}`;
+    const trouble = 'par2 cannot make all of its segments again';
+    if (!FAILED_CODES.has(code)) return `${trouble}: ${lastWords}`;
+    return `${trouble} in ${scratch.dir}: ${lastWords} Is there room, and is that disk well? TMPDIR names another`;
   } catch (error) {
     if (error instanceof LbsError && error.code === 'store-missing-file') return error.message;
     throw error;

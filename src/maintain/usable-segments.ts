@@ -63,10 +63,13 @@ export class UsableSegments {
 
   async #isSound(segment: string): Promise<boolean> {
     const { source, index, dryRun, report, signal } = this.#parts;
+    if (this.#proved.has(segment)) return true;
     const row = index.segment(segment);
     // What this run has stored was read back then.
-    const isOurs = row === undefined || source.fileOf(segment) === undefined;
-    if (isOurs || this.#proved.has(segment)) return true;
+    if (row === undefined || source.fileOf(segment) === undefined) {
+      this.#proved.add(segment);
+      return true;
+    }
     refuseInterrupted(signal);
     this.readBytes += row.stored_bytes;
     const sums = { sha256: row.sha256.toString('hex') };

@@ -4,9 +4,10 @@
  *     findExtra      while planning: the exact list of what will go, and nothing else will
  *     deleteExtra    before anything is written: makes room and clears the way
  *
- * Left alone are: what the rules and markers of the backup leave out; the store and other places of the backup itself; the
- * undo directory; what the backup could not read; mount points, with all below them, where the snapshot has nothing (a backup may
- * have stopped there on purpose); and a directory that holds any of these.
+ * Left alone are: what the rules and markers of the backup leave out, with the rule files of the
+ * target (target-rules.ts); the store and other places of the backup itself; the undo directory; what
+ * the backup could not read; mount points, with all below them, where the snapshot has nothing (a
+ * backup may have stopped there on purpose); and a directory that holds any of these.
  *
  * Invariant: only names that were listed are removed, each by itself, and a directory only when it
  * is empty. What appears meanwhile stays.

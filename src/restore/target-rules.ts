@@ -31,28 +31,31 @@ export class TargetRules {
 
   /** What `use` makes of a directory; undefined where the target has none there. */
   within<T>(source: ByteText, use: (directory: RuleDirectory) => T): T | undefined {
-    const fd = this.#open(source);
-    if (fd === undefined) return undefined;
+    const listed = this.#list(source);
+    if (listed === undefined) return undefined;
+    const { fd, names } = listed;
     try {
       const reader = new RuleReader(fd, source, ({ path, message }) =>
         this.#tell(`the rules in ${showPath(path)}: ${message}`),
       );
-      const names = sortedNames(fd).map(asByteText);
       return use({ path: source, names, read: (file) => reader.read(file) });
     } finally {
       close(fd);
     }
   }
 
-  #open(source: ByteText): number | undefined {
+  #list(source: ByteText): { fd: number; names: readonly ByteText[] } | undefined {
     const path = toBytePath(source);
     const place = this.#selection.placeOf(path.equals(TOP) ? Buffer.alloc(0) : path);
     if (place === undefined) return undefined;
+    let fd = -1;
     try {
-      return openDirectory(this.#tree.directory(place).fd, cString('.'));
+      fd = openDirectory(this.#tree.directory(place).fd, cString('.'));
+      return { fd, names: sortedNames(fd).map(asByteText) };
     } catch (error) {
+      if (fd >= 0) close(fd);
       if (errnoName(error) === undefined) throw error;
-      // Nothing there, or nothing that can be listed: then nothing is deleted in it either.
+      // Nothing there, or nothing that can be listed: whoever deletes in it finds that out as well.
       return undefined;
     }
   }

@@ -227,15 +227,15 @@ test('--delete keeps what the configuration leaves out of backups', async (t) =>
     'home/ann/other': 'goes',
     'home/ann/letters/.nobackup': '',
     'home/ann/letters/draft': 'restored here, but no more of it saved',
-    'home/ann/work/cd/.nosave': '',
-    'home/ann/work/cd/big': 'in no backup',
-    'home/ann/work/goes': '',
-    'home/ann/work/cache/CACHEDIR.TAG': 'Signature: 8a477f597d28d172789f06886806bc55\n',
-    'home/ann/work/cache/entry': 'in no backup',
+    'home/ann/job/cd/.nosave': '',
+    'home/ann/job/cd/big': 'in no backup',
+    'home/ann/job/goes': '',
+    'home/ann/job/cache/CACHEDIR.TAG': 'Signature: 8a477f597d28d172789f06886806bc55\n',
+    'home/ann/job/cache/entry': 'in no backup',
     // One in a restored directory, for what is in it and below; and one in a directory that is new.
     'home/ann/.gitignore': '*.o\n',
     'home/ann/main.o': 'in no backup',
-    'home/ann/work/main.o': 'in no backup',
+    'home/ann/job/main.o': 'in no backup',
     'home/ann/new/.lbsrules': '- secret\n',
     'home/ann/new/secret': 'in no backup',
     'home/ann/new/goes': '',
@@ -244,9 +244,9 @@ test('--delete keeps what the configuration leaves out of backups', async (t) =>
   t.true(existsSync(join(at.target, 'home/ann/disk.iso')));
   t.true(existsSync(join(at.target, 'home/ann/machines/disk')));
   t.true(existsSync(join(at.target, 'home/ann/letters/draft')));
-  t.true(existsSync(join(at.target, 'home/ann/work/cd/big')));
-  t.false(existsSync(join(at.target, 'home/ann/work/goes')));
-  const kept = ['main.o', 'work/main.o', 'new/secret', 'work/cache/entry'];
+  t.true(existsSync(join(at.target, 'home/ann/job/cd/big')));
+  t.false(existsSync(join(at.target, 'home/ann/job/goes')));
+  const kept = ['main.o', 'job/main.o', 'new/secret', 'job/cache/entry'];
   for (const name of kept) t.true(existsSync(join(at.target, 'home/ann', name)), name);
   t.false(existsSync(join(at.target, 'home/ann/new/goes')));
   t.false(existsSync(join(at.target, 'home/ann/.gitignore')));
